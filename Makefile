@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint format bench browser
+
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.complete ## a virtual environment in .venv with all that is needed; does nothing when nothing changed
+
+.venv/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Closer needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## a running study on real photographs (IMAGES=folder, PORT=8000, FRESH=1)
+	@exec $(BIN)/python -m config.stack --port $(PORT) \
+		$(if $(IMAGES),--images '$(IMAGES)') $(if $(FRESH),--fresh)
+
+test: setup browser ## every test, on real servers, workers and a real browser
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup ## format, lint, types, import contracts, missing migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: setup ## put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## benchmarks, each beside a peer in the same run
+	$(BIN)/python -m benchmarks
+
+browser: setup
+	@$(BIN)/python -m tests.e2e.browser

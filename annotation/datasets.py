@@ -1,0 +1,258 @@
+"""The 2AFC dataset of a campaign, as files: pairs of reconstructions with the share of votes.
+
+The layout is BAPPS', as the LPIPS project's loader reads it (Zhang et al. 2018, "The Unreasonable
+Effectiveness of Deep Features as a Perceptual Metric"):
+
+    2afc/{train,val}/<subset>/{ref,p0,p1}/000000.png    judge/000000.npy
+
+with a subset for each stratum, and subsets of their own, named simulated-..., for what simulated
+annotators judged. docs/datasets.md describes it for those who train on it.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from django.db.models import Max
+
+from annotation.kinds import KINDS
+from annotation.models import Campaign, Judgment, Task
+from annotation.records import comparison_records, content_names
+from codecs_registry import blobs
+from codecs_registry.models import Reconstruction, stratum_name
+
+VALIDATION_SHARE = 0.2
+JUDGMENT_COLUMNS = (
+    *("annotator", "content", "stratum", "left", "right", "chosen"),
+    *("response_ms", "submitted_at", "simulated"),
+)
+MANIFEST_COLUMNS = (
+    *("split", "subset", "file", "content", "sha256", "stratum"),
+    *("p0_codec", "p0_version", "p0_bpp", "p0_miss", "p1_codec", "p1_version", "p1_bpp", "p1_miss"),
+    *("votes", "votes_p1", "judge", "simulated"),
+)
+
+Files = Iterator[tuple[str, bytes]]
+
+
+class FolderInUse(Exception):
+    """The folder to export into holds something already."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A task as the dataset holds it: how many votes, and how many for p1."""
+
+    split: str
+    subset: str
+    file: str
+    task: Task
+    p0: Reconstruction
+    p1: Reconstruction
+    votes: int
+    votes_p1: int
+    is_simulated: bool
+
+    @property
+    def judge(self) -> np.ndarray:
+        """(1,) float32: the share of votes for p1."""
+        return np.array([self.votes_p1 / self.votes], dtype=np.float32)
+
+
+def split_by_source(sources: Iterable[tuple[int, str]], *, seed: int) -> dict[int, str]:
+    """ "train" or "val" for each (id, sha256) of source images.
+
+    A source image's reconstructions are never in both. One in five, and at least one of two or
+    more, is for validation: those whose hash with the seed comes first, so that the split follows
+    from the images and the seed alone.
+    """
+    ranked = sorted(
+        set(sources), key=lambda each: hashlib.sha256(f"{seed}/{each[1]}".encode()).digest()
+    )
+    n_validation = round(VALIDATION_SHARE * len(ranked)) or int(len(ranked) > 1)
+    return {
+        source_id: "val" if position < n_validation else "train"
+        for position, (source_id, _) in enumerate(ranked)
+    }
+
+
+def pairs(campaign: Campaign) -> list[Pair]:
+    """Every judged task, in a stable order, its votes by people and by simulations apart."""
+    votes: dict[tuple[int, bool], Counter] = defaultdict(Counter)
+    judgments = Judgment.objects.filter(assignment__task__campaign=campaign).values_list(
+        "assignment__task_id", "assignment__annotator__is_simulated", "assignment__shown", "ranks"
+    )
+    for task_id, is_simulated, shown, ranks in judgments.iterator(chunk_size=5000):
+        votes[task_id, is_simulated][shown[ranks.index(1)]] += 1
+    tasks = (
+        Task.objects.filter(id__in={task_id for task_id, _ in votes})
+        .select_related("source")
+        .prefetch_related("reconstructions")
+        .order_by("target_bpp", "source__sha256", "id")
+    )
+    split = split_by_source(
+        campaign.tasks.values_list("source_id", "source__sha256").order_by(), seed=campaign.seed
+    )
+    numbers: Counter = Counter()
+    found = []
+    for task in tasks:
+        p0, p1 = _sides(task, seed=campaign.seed)
+        for is_simulated in (False, True):
+            counts = votes.get((task.id, is_simulated))
+            if not counts:
+                continue
+            subset = f"{'simulated-' if is_simulated else ''}bpp-{task.stratum}"
+            place = split[task.source_id], subset
+            found.append(
+                Pair(
+                    *place,
+                    file=f"{numbers[place]:06d}",
+                    task=task,
+                    p0=p0,
+                    p1=p1,
+                    votes=counts.total(),
+                    votes_p1=counts[p1.id],
+                    is_simulated=is_simulated,
+                )
+            )
+            numbers[place] += 1
+    return found
+
+
+def _sides(task: Task, *, seed: int) -> tuple[Reconstruction, Reconstruction]:
+    """Which reconstruction is p0 and which p1: by the seed, so that no codec is always p0."""
+    first, second = sorted(task.reconstructions.all(), key=lambda each: each.codec)
+    key = f"{seed}/{task.source.sha256}/{task.stratum}/{first.codec}/{second.codec}"
+    flip = hashlib.sha256(key.encode()).digest()[0] & 1
+    return (second, first) if flip else (first, second)
+
+
+def bapps_files(campaign: Campaign, *, provenance: dict) -> Files:
+    """The files of a BAPPS folder, the manifest and the data card last."""
+    found = pairs(campaign)
+    contents = content_names(campaign)
+    manifest = io.StringIO()
+    writer = csv.DictWriter(manifest, MANIFEST_COLUMNS)
+    writer.writeheader()
+    for pair in found:
+        folder = f"2afc/{pair.split}/{pair.subset}"
+        yield f"{folder}/ref/{pair.file}.png", blobs.read(pair.task.source.png)
+        yield f"{folder}/p0/{pair.file}.png", blobs.read(pair.p0.decoded)
+        yield f"{folder}/p1/{pair.file}.png", blobs.read(pair.p1.decoded)
+        judge = io.BytesIO()
+        np.save(judge, pair.judge)
+        yield f"{folder}/judge/{pair.file}.npy", judge.getvalue()
+        writer.writerow(_manifest_row(pair, contents))
+    yield "manifest.csv", manifest.getvalue().encode()
+    yield "dataset.json", _card(campaign, provenance, pairs=len(found))
+
+
+def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
+    row = {
+        "split": pair.split,
+        "subset": pair.subset,
+        "file": pair.file,
+        "content": contents[pair.task.source_id],
+        "sha256": pair.task.source.sha256,
+        "stratum": pair.task.stratum,
+        "votes": pair.votes,
+        "votes_p1": pair.votes_p1,
+        "judge": pair.judge[0],
+        "simulated": pair.is_simulated,
+    }
+    for side, reconstruction in (("p0", pair.p0), ("p1", pair.p1)):
+        row[f"{side}_codec"] = reconstruction.codec
+        row[f"{side}_version"] = reconstruction.codec_version
+        row[f"{side}_bpp"] = f"{reconstruction.actual_bpp:.6f}"
+        row[f"{side}_miss"] = reconstruction.miss
+    return row
+
+
+def judgments_csv(campaign: Campaign) -> Iterator[str]:
+    """A comparison file (docs/datasets.md), a line at a time: one row a judgment."""
+    line = io.StringIO()
+    writer = csv.writer(line)
+
+    def take() -> str:
+        text = line.getvalue()
+        line.seek(0)
+        line.truncate()
+        return text
+
+    writer.writerow(JUDGMENT_COLUMNS)
+    yield take()
+    for record in comparison_records(campaign):
+        writer.writerow(
+            (
+                *(record.annotator, record.content, record.stratum),
+                *(record.left, record.right, record.chosen, record.response_ms),
+                *(record.submitted_at.isoformat(), str(record.is_simulated).lower()),
+            )
+        )
+        yield take()
+
+
+def csv_files(campaign: Campaign, *, provenance: dict) -> Files:
+    """The judgments as one comparison file, and the data card."""
+    yield "judgments.csv", "".join(judgments_csv(campaign)).encode()
+    yield "dataset.json", _card(campaign, provenance)
+
+
+FORMATS = {"bapps": bapps_files, "csv": csv_files}
+
+
+def _card(campaign: Campaign, provenance: dict, **counts: int) -> bytes:
+    judgments = Judgment.objects.filter(assignment__task__campaign=campaign)
+    simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
+    card = {
+        "judgments": judgments.count() - simulated,
+        "simulated_judgments": simulated,
+        **counts,
+        "strata": sorted(
+            {stratum_name(bpp) for bpp in campaign.tasks.values_list("target_bpp", flat=True)},
+            key=float,
+        ),
+        "kind": KINDS[campaign.kind].label,
+        "seed": campaign.seed,
+        "validation_share": VALIDATION_SHARE,
+        "last_judgment": judgments.aggregate(last=Max("id"))["last"],
+        "provenance": provenance,
+    }
+    return json.dumps(card, indent=2).encode()
+
+
+def write_folder(files: Files, folder: Path) -> int:
+    """Write files into a new folder; returns how many.
+
+    They are written beside it and the folder is renamed into place at the end: a run that is
+    interrupted leaves no folder that looks complete. Raises FolderInUse if the folder holds
+    anything already.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FolderInUse(f"{folder} is there already and is not empty; name a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.partial-"))
+    try:
+        count = 0
+        for name, content in files:
+            path = aside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            count += 1
+        aside.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return count

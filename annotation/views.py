@@ -1,0 +1,178 @@
+"""The annotator's pages and the endpoints that the judging page talks to.
+
+None needs a session: an annotator is whoever holds the link, and whoever holds an assignment's
+token may see its images.
+"""
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+from rest_framework import serializers, status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation import serving
+from annotation.joining import InvalidPass, NotOpen, join
+from annotation.kinds import KINDS, InvalidAnswer
+from annotation.models import Annotator, Assignment, Campaign, Judgment
+from annotation.stimuli import ORIGINAL, image_file
+
+COOKIE_AGE_S = 180 * 24 * 3600
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def welcome(request: HttpRequest, token: str) -> HttpResponse:
+    """A campaign's link: what is asked, and the button that begins. One who began goes on."""
+    campaign = get_object_or_404(Campaign, token=token)
+    cookie = f"annotator-{campaign.id}"
+    known = campaign.annotators.filter(token=request.COOKIES.get(cookie, "")).first()
+    simulation_pass = request.POST.get("simulation_pass", "")
+    if known and not simulation_pass:
+        return redirect("judge", token=known.token)
+    if request.method == "GET":
+        return render(request, "annotation/welcome.html", {"campaign": campaign})
+    try:
+        annotator = join(campaign, simulation_pass=simulation_pass)
+    except NotOpen:
+        return render(request, "annotation/welcome.html", {"campaign": campaign}, status=409)
+    except InvalidPass:
+        return HttpResponse("This pass is not valid here.", status=403, content_type="text/plain")
+    response = redirect("judge", token=annotator.token)
+    response.set_cookie(
+        cookie,
+        annotator.token,
+        max_age=COOKIE_AGE_S,
+        httponly=True,
+        samesite="Lax",
+        secure=request.is_secure(),
+    )
+    return response
+
+
+@never_cache
+@require_GET
+def judge(request: HttpRequest, token: str) -> HttpResponse:
+    """An annotator's own link: the judging page, which asks for its pairs by itself."""
+    annotator = get_object_or_404(Annotator.objects.select_related("campaign"), token=token)
+    campaign = annotator.campaign
+    total = campaign.judgments_per_annotator or campaign.tasks.count()
+    return render(
+        request,
+        f"annotation/judge_{campaign.kind}.html",
+        {"annotator": annotator, "campaign": campaign, "total": total},
+    )
+
+
+@require_GET
+def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBase:
+    """One image of an assignment, under a name and with headers that say nothing about it."""
+    assignment = get_object_or_404(
+        Assignment.objects.select_related("task__source", "task__campaign"), token=token
+    )
+    positions = KINDS[assignment.task.campaign.kind].positions
+    if position == ORIGINAL:
+        index = None
+    elif position in positions:
+        index = positions.index(position)
+    else:
+        return HttpResponse("There is no such image.", status=404, content_type="text/plain")
+    response = HttpResponse(image_file(assignment, index), content_type="image/png")
+    response["Cache-Control"] = "private, max-age=86400, immutable"
+    return response
+
+
+class AnnotatorEndpoint(APIView):
+    """The link's secret is the permission; there is no session that could be forged."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    def annotator(self) -> Annotator:
+        return get_object_or_404(
+            Annotator.objects.select_related("campaign"), token=self.kwargs["token"]
+        )
+
+    def assignment(self, annotator: Annotator, token: str) -> Assignment:
+        return get_object_or_404(annotator.assignments, token=token)
+
+    def next_up(self, annotator: Annotator, **more: object) -> dict:
+        """What the page needs to go on: pairs to show, and how many are judged."""
+        held = serving.lease(annotator, now=timezone.now())
+        return {
+            **more,
+            "judged": Judgment.objects.filter(assignment__annotator=annotator).count(),
+            "is_open": annotator.campaign.state == Campaign.State.OPEN,
+            "assignments": [present(assignment) for assignment in held],
+        }
+
+
+def present(assignment: Assignment) -> dict:
+    """An assignment as the page sees it: sizes and opaque addresses, nothing else."""
+    source = assignment.task.source
+    positions = KINDS[assignment.task.campaign.kind].positions
+    return {
+        "token": assignment.token,
+        "width": source.width,
+        "height": source.height,
+        "images": {
+            position: reverse("stimulus", args=[assignment.token, position])
+            for position in (ORIGINAL, *positions)
+        },
+    }
+
+
+class NextAssignments(AnnotatorEndpoint):
+    """POST: lease what is to be judged next."""
+
+    def post(self, request: Request, token: str) -> Response:
+        return Response(self.next_up(self.annotator()))
+
+
+class Judge(AnnotatorEndpoint):
+    """POST: an answer. 201 if it is new, 200 if it was known, 409 if its place is gone."""
+
+    class Input(serializers.Serializer):
+        assignment = serializers.CharField(max_length=40)
+        closest = serializers.CharField(max_length=10)
+        response_ms = serializers.IntegerField(min_value=0, max_value=24 * 3600 * 1000)
+        viewing = serializers.DictField(
+            child=serializers.FloatField(min_value=0, max_value=1e6), required=False, default=dict
+        )
+
+        def validate_viewing(self, viewing: dict) -> dict:
+            if len(viewing) > 20 or any(len(key) > 40 for key in viewing):
+                raise serializers.ValidationError("at most 20 short names with numbers")
+            return viewing
+
+    def post(self, request: Request, token: str) -> Response:
+        annotator = self.annotator()
+        answer = self.Input(data=request.data)
+        answer.is_valid(raise_exception=True)
+        assignment = self.assignment(annotator, answer.validated_data.pop("assignment"))
+        try:
+            _, is_new = serving.judge(assignment, **answer.validated_data, now=timezone.now())
+        except serving.PlaceTaken:
+            return Response(self.next_up(annotator, recorded=False), status.HTTP_409_CONFLICT)
+        except InvalidAnswer as error:
+            raise serializers.ValidationError({"closest": [str(error)]}) from None
+        code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        return Response(self.next_up(annotator, recorded=True), code)
+
+
+class GiveBack(AnnotatorEndpoint):
+    """POST: an assignment whose images could not be shown."""
+
+    class Input(serializers.Serializer):
+        assignment = serializers.CharField(max_length=40)
+
+    def post(self, request: Request, token: str) -> Response:
+        answer = self.Input(data=request.data)
+        answer.is_valid(raise_exception=True)
+        serving.give_back(self.assignment(self.annotator(), answer.validated_data["assignment"]))
+        return Response(status=status.HTTP_204_NO_CONTENT)

@@ -1,0 +1,51 @@
+"""JPEG 2000 (ITU-T T.800) by OpenJPEG, whose own rate control meets a rate almost exactly."""
+
+from __future__ import annotations
+
+from codecs_registry.codecs import pillow
+from codecs_registry.codecs.base import Knob, Pixels, Setting, check_setting
+
+
+class Jpeg2000:
+    """JPEG 2000 Part 1, one quality layer, irreversible 9/7 wavelet and colour transform.
+
+    Its setting is the compression ratio, 24 bits a pixel over the bpp wanted; OpenJPEG then
+    truncates code blocks for the least squared error. At 1 it keeps every bit plane.
+    """
+
+    name = "jpeg2000"
+    label = "JPEG 2000"
+    extension = ".jp2"
+    knob = Knob(low=1.0, high=10000.0, rises=False, scale="log", typical=(24 / 1.0, 24 / 0.23))
+
+    def version(self) -> str:
+        return pillow.version("jpg_2000", "OpenJPEG")
+
+    def unavailable(self) -> str:
+        return pillow.missing("jpg_2000", self.label)
+
+    def settings(self, setting: float) -> dict[str, Setting]:
+        return {
+            "compression_ratio": setting,
+            "irreversible": True,
+            "mct": 1,
+            "progression": "LRCP",
+        }
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        check_setting(self.knob, setting)
+        return pillow.write(
+            pixels,
+            file_format="JPEG2000",
+            label=self.label,
+            max_side=65535,  # the format takes 2**32 - 1, but nobody tested more here
+            quality_mode="rates",
+            quality_layers=[setting],
+            irreversible=True,
+            mct=1,
+            progression="LRCP",
+            no_jp2=False,
+        )
+
+    def decode(self, bitstream: bytes) -> Pixels:
+        return pillow.read(bitstream, file_format="JPEG2000", label=self.label)

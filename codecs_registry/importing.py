@@ -1,0 +1,91 @@
+"""From files to source images."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from django.db import transaction
+
+from codecs_registry import blobs
+from codecs_registry.models import Collection, SourceImage
+from codecs_registry.pictures import (
+    SUFFIXES,
+    UnreadablePicture,
+    identify,
+    read_picture,
+    write_png,
+)
+
+
+@dataclass
+class Import:
+    """What an import came to: every picture that was named is in exactly one of the lists."""
+
+    added: list[SourceImage] = field(default_factory=list)
+    known: list[SourceImage] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def sources(self) -> list[SourceImage]:
+        """The pictures of the import, each once."""
+        return list({source.id: source for source in (*self.added, *self.known)}.values())
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The files of a folder that are named like pictures, sorted by name.
+
+    Raises NotADirectoryError if it is no folder.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+
+
+def import_files(
+    files: Iterable[tuple[str, Path | BinaryIO]],
+    *,
+    collection: str | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+) -> Import:
+    """Import pictures, each given as (name, file); one that cannot be read is named and skipped.
+
+    Importing the same pixels again changes nothing but their membership in `collection`.
+    """
+    result = Import()
+    for name, file in files:
+        try:
+            source, is_new = import_file(name, file)
+        except UnreadablePicture as reason:
+            result.skipped.append((name, str(reason)))
+        else:
+            (result.added if is_new else result.known).append(source)
+        progress(name)
+    if collection and result.sources:
+        Collection.objects.get_or_create(name=collection)[0].sources.add(*result.sources)
+    return result
+
+
+def import_file(name: str, file: Path | BinaryIO) -> tuple[SourceImage, bool]:
+    """Import one picture; returns it, and whether it is new. Raises UnreadablePicture."""
+    if Path(name).suffix.lower() not in SUFFIXES:
+        raise UnreadablePicture(
+            f"its name does not end like a picture's ({', '.join(sorted(SUFFIXES))})"
+        )
+    picture = read_picture(file)
+    height, width, _ = picture.pixels.shape
+    identity = {"sha256": identify(picture.pixels), "width": width, "height": height}
+    known = SourceImage.objects.filter(**identity).first()
+    if known:
+        return known, False
+    png = write_png(picture.pixels)
+    with transaction.atomic():
+        return SourceImage.objects.get_or_create(
+            **identity,
+            defaults={
+                "name": Path(name).name[:200],
+                "conversions": picture.conversions,
+                "png": blobs.put(png, ".png"),
+                "png_bytes": len(png),
+            },
+        )

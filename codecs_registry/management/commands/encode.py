@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from codecs_registry.codecs import get_codec
+from codecs_registry.codecs.base import CodecError
+from codecs_registry.folder_encoding import encode_into_folder
+from codecs_registry.pictures import UnreadablePicture
+
+
+class Command(BaseCommand):
+    help = "Encode pictures at target bit rates: bitstreams, decoded PNGs and manifest.csv."
+    requires_system_checks = []
+
+    def add_arguments(self, parser):
+        parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+        parser.add_argument("--codec", action="append", required=True, metavar="NAME")
+        parser.add_argument(
+            "--bpp", action="append", required=True, type=float, help="target; may be repeated"
+        )
+        parser.add_argument("--out", required=True, type=Path, metavar="FOLDER")
+        parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+
+    def handle(self, *, images, codec, bpp, out, **options):
+        if any(target <= 0 for target in bpp):
+            raise CommandError("--bpp takes bits per pixel above 0")
+        try:
+            rows = encode_into_folder(
+                images,
+                codecs=[get_codec(name) for name in dict.fromkeys(codec)],
+                targets_bpp=list(dict.fromkeys(bpp)),
+                folder=out,
+                progress=self.stderr.write,
+            )
+        except (CodecError, UnreadablePicture, OSError) as error:
+            raise CommandError(str(error)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps({"reconstructions": rows}, indent=2))
+        else:
+            self.stdout.write(str(out / "manifest.csv"))

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from codecs_registry.importing import find_pictures, import_files
+
+
+class Command(BaseCommand):
+    help = "Import the pictures of a folder as source images. Importing twice changes nothing."
+
+    def add_arguments(self, parser):
+        parser.add_argument("folder", type=Path, help="PNG, JPEG, WebP, TIFF and AVIF files")
+        parser.add_argument("--collection", help="put them into the collection of this name")
+
+    def handle(self, *, folder: Path, collection: str | None, **options):
+        try:
+            paths = find_pictures(folder)
+        except NotADirectoryError as error:
+            raise CommandError(str(error)) from None
+        if not paths:
+            raise CommandError(f"{folder} holds no files")
+        result = import_files(
+            ((path.name, path) for path in paths), collection=collection, progress=self.stderr.write
+        )
+        self.stdout.write(
+            f"{len(result.added)} new, {len(result.known)} known already, "
+            f"{len(result.skipped)} skipped"
+        )
+        for name, reason in result.skipped:
+            self.stderr.write(f"skipped {folder / name}: {reason}")
+        if result.skipped:
+            raise CommandError(f"{len(result.skipped)} of {len(paths)} files were skipped")

@@ -1,0 +1,228 @@
+"""`python -m config.stack`: the whole of Closer on one machine, as `make demo` runs it."""
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from config.stack import embedded
+from config.stack.supervisor import Service, StartFailed, Supervisor, end_leftovers
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+
+class CannotStart(Exception):
+    """What is in the way, and how to mend it."""
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def main() -> int:
+    options = parse_arguments()
+    data = Path(os.environ.get("CLOSER_DATA") or BASE_DIR / "var").resolve()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+    try:
+        with only_stack_over(data):
+            return run(options, data)
+    except CannotStart as error:
+        say(f"Closer cannot start: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m config.stack", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves other machines, too")
+    parser.add_argument("--images", type=Path, help="photographs for the demo's study")
+    parser.add_argument("--fresh", action="store_true", help="delete all data first")
+    parser.add_argument("--no-demo", action="store_true", help="start with no study of its own")
+    return parser.parse_args()
+
+
+class only_stack_over:  # noqa: N801  (a context manager, used as a statement)
+    """Holds the data folder's lock: two stacks over the same data would fight."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def __enter__(self) -> None:
+        run_folder = embedded.run_folder(self.data)
+        for folder in (self.data, run_folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.lock = (run_folder / "lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"it is running already over {self.data}, at {embedded.running_url(self.data)}. "
+                "Stop that one, or set CLOSER_DATA to another folder."
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.close()
+
+
+def run(options: argparse.Namespace, data: Path) -> int:
+    started = time.monotonic()
+    run_folder = embedded.run_folder(data)
+    end_leftovers(run_folder / "processes.json")
+    check_port(options.host, options.port)
+    if options.fresh:
+        start_over(data)
+    url = f"http://localhost:{options.port}"
+    os.environ["CLOSER_DATA"] = str(data)
+    os.environ.setdefault("CLOSER_URL", url)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+    supervisor = Supervisor(logs=data / "logs", process_list=run_folder / "processes.json")
+    try:
+        supervisor.start(*servers(data))
+        supervisor.watch()
+        migrate(data)
+        supervisor.start(worker(data), web(options.host, options.port))
+        (run_folder / "url").write_text(os.environ["CLOSER_URL"])
+        if options.no_demo:
+            say(f"\n  Closer runs at {url}\n  Ctrl-C stops it.\n")
+        else:
+            prepare_demo(options.images, url, started)
+        threading.Event().wait()
+    except StartFailed as error:
+        say(f"Closer cannot start: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nStopping ...")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C leaves nothing half-stopped
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        supervisor.stop()
+    say("Stopped. The next start goes on from here.")
+    return 0
+
+
+def check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"port {port} is not free ({error.strerror}). "
+                f"Choose another: make demo PORT={port + 1}"
+            ) from None
+
+
+def start_over(data: Path) -> None:
+    """Delete what the stack made, and nothing else that may lie in the folder."""
+    for name in ("postgres", "blobs", "media", "logs"):
+        shutil.rmtree(data / name, ignore_errors=True)
+
+
+def servers(data: Path) -> list[Service]:
+    """PostgreSQL and Valkey, unless the environment names servers that run already."""
+    services = []
+    if "DATABASE_URL" not in os.environ:
+        embedded.prepare_postgres(data)
+        services.append(
+            Service(
+                "postgres",
+                embedded.postgres_command(data),
+                lambda: embedded.postgres_answers(data),
+                stop_signal=signal.SIGINT,  # "fast": ends sessions, loses nothing
+                run_as=embedded.as_account(embedded.postgres_account()),
+            )
+        )
+    if "CELERY_BROKER_URL" not in os.environ:
+        services.append(
+            Service("valkey", embedded.valkey_command(data), lambda: embedded.valkey_answers(data))
+        )
+    return services
+
+
+def migrate(data: Path) -> None:
+    if "DATABASE_URL" not in os.environ:
+        embedded.create_database(data)
+    import django
+    from django.core.management import call_command
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    django.setup()
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", verbosity=0)
+
+
+def worker(data: Path) -> Service:
+    # One process a core; beat rides along, since this stack has one worker only.
+    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--beat"]
+    command += ["--queues=encode,analyse,train", "--loglevel=INFO", "--without-mingle"]
+    command += [f"--hostname=stack-{os.getpid()}@%h", f"--concurrency={os.cpu_count() or 1}"]
+    # It starts beside the web server; nobody has to wait for it.
+    return Service("worker", command, is_ready=lambda: True)
+
+
+def web(host: str, port: int) -> Service:
+    command = [sys.executable, "-m", "gunicorn", "config.wsgi", f"--bind={host}:{port}"]
+    command += ["--worker-class=gthread", "--workers=2", "--threads=8", "--graceful-timeout=5"]
+    command += ["--no-control-socket"]
+    return Service("web", command, is_ready=lambda: serves(f"http://127.0.0.1:{port}/healthz"))
+
+
+def serves(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def prepare_demo(images: Path | None, url: str, started: float) -> None:
+    from django.urls import reverse
+
+    from evaluation import demo
+    from evaluation.simulation import SimulationFailed
+
+    try:
+        prepared = demo.prepare(images=images, say=say)
+    except demo.DemoFailed as error:
+        raise StartFailed(str(error)) from None
+    password = (
+        f"password  {prepared.password}   (shown this once)"
+        if prepared.password
+        else "password  as printed at the first start; 'manage.py changepassword' sets a new one"
+    )
+    say(
+        f"""
+  Closer is ready, {time.monotonic() - started:.1f} s after the start.
+
+  Judge pairs     {url}{reverse("welcome", args=[prepared.study.campaign.token])}
+  See results     {url}{reverse("studies")}
+                  name      {prepared.username}
+                  {password}
+
+  Ctrl-C stops it; 'make demo' goes on from here; 'make demo FRESH=1' starts over.
+"""
+    )
+    try:
+        count = demo.simulate_example(prepared.example, url=url)
+    except SimulationFailed as error:
+        say(f"The simulated example stays without judgments: {error}")
+    else:
+        if count:
+            say(f"  Simulated annotators have judged the example: {count} judgments.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Starts processes in order, restarts those that die, and stops all of them in the reverse order.
+
+Why not honcho, circus or supervisord: docs/decisions/0002-supervisor.md.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+LONGEST_BACKOFF_S = 5.0
+
+
+class StartFailed(Exception):
+    """A process ended, or never became ready; the message ends with what it last logged."""
+
+
+@dataclass
+class Service:
+    """A program to keep running, and how one sees that it is ready."""
+
+    name: str
+    command: list[str]
+    is_ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: int = signal.SIGTERM
+    run_as: Mapping[str, object] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+    failures: int = 0
+    restart_at: float = 0.0
+
+
+class Supervisor:
+    """Keeps services running until `stop`.
+
+    Each service is a session of its own, so that Ctrl-C reaches the supervisor alone and whatever
+    a killed service leaves behind can be found and ended. Their output goes to logs/NAME.log.
+    """
+
+    def __init__(self, *, logs: Path, process_list: Path) -> None:
+        self.logs = logs
+        self.process_list = process_list
+        self.services: list[Service] = []
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self, *services: Service) -> None:
+        """Start services together and wait until all of them are ready.
+
+        Raises StartFailed if one ends or is not ready in START_TIMEOUT_S.
+        """
+        with self._lock:
+            for service in services:
+                self.services.append(service)
+                self._spawn(service)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        for service in services:
+            while not service.is_ready():
+                ended = service.process.poll()
+                if ended is not None:
+                    raise StartFailed(f"{service.name} ended with {ended}.\n{self._tail(service)}")
+                if time.monotonic() > deadline:
+                    raise StartFailed(
+                        f"{service.name} was not ready in {START_TIMEOUT_S:.0f} s.\n"
+                        f"{self._tail(service)}"
+                    )
+                time.sleep(0.02)
+
+    def watch(self) -> None:
+        """Restart, from a thread of its own, every service that ends before `stop`."""
+        threading.Thread(target=self._watch, name="supervisor", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop all services, the last started first, each with its own time to finish."""
+        self._stopping.set()
+        with self._lock:
+            for service in reversed(self.services):
+                process = service.process
+                if process.poll() is None:
+                    process.send_signal(service.stop_signal)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(STOP_TIMEOUT_S)
+                _end_session(process.pid)
+                process.wait()
+            self.process_list.unlink(missing_ok=True)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(0.2):
+            with self._lock:
+                now = time.monotonic()
+                for service in self.services:
+                    if self._stopping.is_set() or service.process.poll() is None:
+                        continue
+                    if not service.restart_at:
+                        # Orphans of a killed service may hold its port or its lock.
+                        _end_session(service.process.pid)
+                        backoff = min(0.2 * 2**service.failures, LONGEST_BACKOFF_S)
+                        service.restart_at = now + backoff
+                    elif now >= service.restart_at:
+                        service.failures += 1
+                        self._spawn(service)
+                for service in self.services:
+                    if service.failures and service.restart_at == 0 and service.is_ready():
+                        service.failures = 0
+
+    def _spawn(self, service: Service) -> None:
+        service.restart_at = 0.0
+        with (self.logs / f"{service.name}.log").open("ab") as log:
+            service.process = subprocess.Popen(
+                service.command,
+                env={**os.environ, **service.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **service.run_as,
+            )
+        running = {
+            str(each.process.pid): psutil.Process(each.process.pid).create_time()
+            for each in self.services
+            if each.process and psutil.pid_exists(each.process.pid)
+        }
+        self.process_list.write_text(json.dumps(running))
+
+    def _tail(self, service: Service) -> str:
+        log = (self.logs / f"{service.name}.log").read_text(errors="replace")
+        return "\n".join(log.splitlines()[-15:])
+
+
+def end_leftovers(process_list: Path) -> None:
+    """End what a supervisor that was killed left running, and nothing else.
+
+    A process counts as left over only if its start time, too, is the one that was noted.
+    """
+    try:
+        noted = json.loads(process_list.read_text())
+    except (OSError, ValueError):
+        return
+    for pid, started in noted.items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(int(pid))
+            if abs(process.create_time() - started) < 1:
+                process.terminate()
+                with contextlib.suppress(psutil.TimeoutExpired):
+                    process.wait(5)
+                _end_session(int(pid))
+    process_list.unlink(missing_ok=True)
+
+
+def _end_session(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,160 @@
+"""From judgments to results: what `analyse --json` prints and the results page shows."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import numpy as np
+
+from annotation.models import Judgment
+from annotation.records import comparison_records
+from evaluation.models import Study
+from evaluation.provenance import provenance
+from evaluation.statistics import (
+    Comparisons,
+    Estimate,
+    NotConverged,
+    NotIdentified,
+    bradley_terry,
+    human_ceiling,
+    pairwise_table,
+    task_votes,
+    win_shares,
+)
+
+BOOTSTRAP_SEED = 2018
+LATER = "this version does not compute it yet"
+PEOPLE, SIMULATED = "people", "simulated"
+
+
+def populations(study: Study) -> dict[str, int]:
+    """How many judgments people and simulated annotators gave."""
+    judgments = Judgment.objects.filter(assignment__task__campaign=study.campaign_id)
+    simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
+    return {PEOPLE: judgments.count() - simulated, SIMULATED: simulated}
+
+
+def analyse_study(study: Study, *, population: str, confidence: float = 0.95) -> dict:
+    """Analyse what people, or what simulated annotators, said in a study: never both together."""
+    wants_simulated = population == SIMULATED
+    rows = [
+        (each.annotator, each.content, each.stratum, each.left, each.right, each.chosen)
+        for each in comparison_records(study.campaign)
+        if each.is_simulated == wants_simulated
+    ]
+    result = analyse(Comparisons.from_rows(rows), confidence=confidence)
+    result["provenance"] |= {"study": study.name, "population": population, **_digest(rows)}
+    for stratum in study.strata:  # an empty stratum is a fact, too
+        result["strata"].setdefault(stratum, _empty_stratum())
+    result["strata"] = {name: result["strata"][name] for name in study.strata}
+    return result
+
+
+def analyse(comparisons: Comparisons, *, confidence: float = 0.95) -> dict:
+    """Preferences, scales and agreement for each stratum (docs/design: `analyse --json`).
+
+    Intervals hold `confidence` (a share) each. What cannot be had is None, its reason beside it.
+    """
+    return {
+        "confidence": confidence,
+        "strata": {
+            stratum: _analyse_stratum(comparisons.in_stratum(stratum), confidence)
+            for stratum in comparisons.strata
+        },
+        "annotators": _annotators(comparisons),
+        "provenance": {**provenance(), "bootstrap_seed": BOOTSTRAP_SEED},
+    }
+
+
+def _analyse_stratum(comparisons: Comparisons, confidence: float) -> dict:
+    scale, scale_reason = _scale(comparisons, confidence)
+    return {
+        "n_judgments": int(comparisons.weight.sum()),
+        "n_annotators": comparisons.n_annotators,
+        "win_share": [asdict(each) for each in win_shares(comparisons, confidence=confidence)],
+        "scale": scale,
+        "scale_reason": scale_reason,
+        "first_choice": None,
+        "first_choice_reason": "it is a result of rankings, and these are pairs",
+        "pairs": [asdict(each) for each in pairwise_table(comparisons, confidence=confidence)],
+        "agreement": {
+            "human_ceiling": _human_ceiling(comparisons, confidence),
+            **{
+                name: {"value": None, "reason": LATER}
+                for name in ("krippendorff_alpha", "fleiss_kappa", "kendall_w", "repeat_agreement")
+            },
+        },
+    }
+
+
+def _empty_stratum() -> dict:
+    reason = "there are no judgments"
+    absent = {"value": None, "low": None, "high": None, "n": 0, "reason": reason}
+    return {
+        "n_judgments": 0,
+        "n_annotators": 0,
+        "win_share": [],
+        "scale": None,
+        "scale_reason": reason,
+        "first_choice": None,
+        "first_choice_reason": reason,
+        "pairs": [],
+        "agreement": {"human_ceiling": absent},
+    }
+
+
+def _scale(comparisons: Comparisons, confidence: float) -> tuple[list[dict] | None, str | None]:
+    try:
+        scale = bradley_terry(comparisons.win_matrix())
+    except NotIdentified as error:
+        return None, error.explain(comparisons.conditions)
+    except NotConverged as error:
+        return None, str(error)
+    low, high = scale.interval(confidence)
+    return [
+        {"condition": name, "score": float(score), "low": float(a), "high": float(b)}
+        for name, score, a, b in zip(comparisons.conditions, scale.scores, low, high, strict=True)
+    ], None
+
+
+def _human_ceiling(comparisons: Comparisons, confidence: float) -> dict:
+    votes, contents = task_votes(comparisons)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    try:
+        estimate = human_ceiling(votes, contents, confidence=confidence, rng=rng)
+    except NotIdentified as error:
+        estimate = Estimate(float("nan"), None, None, 0, "", str(error))
+        return asdict(estimate) | {"value": None}
+    return asdict(estimate)
+
+
+def _annotators(comparisons: Comparisons) -> list[dict]:
+    judged = np.bincount(comparisons.annotator, minlength=comparisons.n_annotators)
+    decided = comparisons.outcome != 0.5
+    left = np.bincount(
+        comparisons.annotator[decided],
+        weights=comparisons.outcome[decided],
+        minlength=comparisons.n_annotators,
+    )
+    sided = np.bincount(comparisons.annotator[decided], minlength=comparisons.n_annotators)
+    return [
+        {
+            "annotator": name,
+            "n": int(n),
+            "agreement_with_others": None,
+            "gold_correct": None,
+            "side_bias": float(on_left / n_sided - 0.5) if n_sided else None,
+            "flags": [],
+            "reason": LATER,
+        }
+        for name, n, on_left, n_sided in zip(
+            comparisons.annotators, judged, left, sided, strict=True
+        )
+    ]
+
+
+def _digest(rows: Iterable[tuple]) -> dict:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update("\x1f".join(row).encode() + b"\n")
+    return {"judgments_sha256": digest.hexdigest()}

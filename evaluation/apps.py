@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class EvaluationConfig(AppConfig):
+    name = "evaluation"
+    verbose_name = "Studies and their analysis"
+
+    def ready(self) -> None:
+        from evaluation import tasks  # noqa: F401  (connects its receiver)

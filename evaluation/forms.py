@@ -1,0 +1,84 @@
+"""The study builder's forms. What a study may be is decided by StudySpecification alone."""
+
+from django import forms
+
+from codecs_registry.codecs import all_codecs
+from codecs_registry.importing import Import, import_files
+from codecs_registry.models import Collection
+from evaluation.study_files import DEFAULT_BPP, InvalidStudy, StudySpecification
+
+
+class StudyForm(forms.Form):
+    name = forms.CharField(help_text="For you; annotators do not see it.")
+    images = forms.ModelChoiceField(
+        Collection.objects, to_field_name="name", empty_label=None, label="Photographs"
+    )
+    codecs = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    bpp = forms.CharField(
+        initial=", ".join(DEFAULT_BPP),
+        label="Target bits per pixel",
+        help_text="Results of different bit rates are kept apart.",
+    )
+    judgments_per_task = forms.IntegerField(
+        initial=3, label="Judgments per pair", help_text="By different annotators."
+    )
+    judgments_per_annotator = forms.IntegerField(
+        required=False,
+        label="Pairs per annotator",
+        help_text="After so many they are thanked. Empty: as many as there are.",
+    )
+    instructions = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Shown to annotators before they begin. Empty: the standard ones alone.",
+    )
+    seed = forms.IntegerField(initial=0, help_text="Of task order, sides and the dataset's split.")
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        available = [codec for codec in all_codecs().values() if not codec.unavailable()]
+        self.fields["codecs"].choices = [(codec.name, codec.label) for codec in available]
+        self.fields["codecs"].initial = [codec.name for codec in available]
+
+    def clean(self) -> dict:
+        values = super().clean()
+        given = {name: value for name, value in values.items() if value not in (None, "")}
+        if "images" in given:
+            given["images"] = given["images"].name
+        if "bpp" in given:
+            given["bpp"] = given["bpp"].replace(",", " ").split()
+        if not self.errors:
+            try:
+                self.specification = StudySpecification.from_mapping(given)
+            except InvalidStudy as error:
+                self.add_problems(error.problems)
+        return values
+
+    def add_problems(self, problems: dict[str, str]) -> None:
+        for name, problem in problems.items():
+            self.add_error(name if name in self.fields else None, f"This {problem}.")
+
+
+class MultipleFileInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class MultipleFileField(forms.FileField):
+    widget = MultipleFileInput
+
+    def clean(self, data, initial=None) -> list:
+        check = super().clean
+        return [check(each, initial) for each in data or [None]]
+
+
+class UploadForm(forms.Form):
+    collection = forms.CharField(max_length=100, label="Collection")
+    photographs = MultipleFileField(help_text="PNG, JPEG, WebP, TIFF or AVIF.")
+
+    def save(self) -> Import:
+        """Import what was uploaded; pictures that cannot be used are in the result's `skipped`."""
+        uploads = self.cleaned_data["photographs"]
+        return import_files(
+            ((upload.name, upload.file) for upload in uploads),
+            collection=self.cleaned_data["collection"],
+        )

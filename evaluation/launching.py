@@ -1,0 +1,196 @@
+"""From a study's specification to an open campaign.
+
+    launch ---> encoding (Celery) ---> advance ---> open
+                   | failed: retry_encoding ^
+
+Every step can be taken again without harm: launching the same study twice makes no second one, and
+`advance` makes tasks once.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+from django.db import IntegrityError, transaction
+from django.utils.text import slugify
+
+from annotation.kinds import KINDS
+from annotation.models import Campaign, Task, TaskReconstruction
+from annotation.stimuli import delivered_bytes
+from codecs_registry import encoding
+from codecs_registry.importing import Import, find_pictures, import_files
+from codecs_registry.models import Collection, Reconstruction, SourceImage
+from codecs_registry.tasks import wake_encoders
+from evaluation.models import Study
+from evaluation.study_files import InvalidStudy, StudySpecification
+
+State = Reconstruction.State
+
+
+def find_sources(
+    images: str, *, progress: Callable[[str], None] = lambda name: None
+) -> list[SourceImage]:
+    """The source images that a study names: a folder's, imported if need be, or a collection's.
+
+    images : an absolute path, or the name of a collection.
+
+    Raises InvalidStudy if there are none, or if a file of the folder cannot be used.
+    """
+    folder = Path(images)
+    if folder.is_absolute() and folder.is_dir():
+        paths = find_pictures(folder)
+        imported = import_files(((path.name, path) for path in paths), progress=progress)
+        _refuse_skipped(imported, folder)
+        sources = imported.sources
+    else:
+        collection = Collection.objects.filter(name=images).first()
+        if collection is None:
+            names = ", ".join(Collection.objects.values_list("name", flat=True)) or "none yet"
+            raise InvalidStudy(
+                {"images": f"{images!r} is neither a folder nor a collection (there are: {names})"}
+            )
+        sources = list(collection.sources.all())
+    if not sources:
+        raise InvalidStudy({"images": f"{images!r} holds no pictures"})
+    return sources
+
+
+def _refuse_skipped(imported: Import, folder: Path) -> None:
+    if imported.skipped:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in imported.skipped[:5])
+        raise InvalidStudy(
+            {
+                "images": f"{len(imported.skipped)} files of {folder} cannot be used ({listed}); "
+                "take them out, or import the folder into a collection and name that"
+            }
+        )
+
+
+def launch(
+    specification: StudySpecification, sources: list[SourceImage], *, by=None
+) -> tuple[Study, bool]:
+    """Make a study and ask for its reconstructions; returns it, and whether it is new.
+
+    The same study again goes on where it was: failed encodes are tried again.
+    Raises InvalidStudy if another study has the name, and leaves nothing behind.
+    """
+    asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
+    with transaction.atomic():
+        study, is_new = _get_or_create(specification, asked, by=by)
+        if not is_new and study.specification != asked:
+            differ = sorted(key for key in asked if study.specification.get(key) != asked[key])
+            raise InvalidStudy(
+                {
+                    "name": f"there is another study called {study.name!r}, which differs in "
+                    f"{', '.join(differ) or 'its settings'}; choose another name"
+                }
+            )
+        if is_new:
+            study.sources.set(sources)
+            study.reconstructions.set(
+                encoding.request(sources, study.codecs, map(Decimal, specification.bpp))
+            )
+        encoding.retry_failed(study.reconstructions)
+        transaction.on_commit(wake_encoders)
+    advance(study.id)
+    study.refresh_from_db()
+    return study, is_new
+
+
+def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tuple[Study, bool]:
+    slug = slugify(specification.name)
+    known = Study.objects.filter(name=specification.name).first()
+    if known:
+        return known, False
+    if Study.objects.filter(slug=slug).exists():
+        raise InvalidStudy({"name": f"is too like that of another study (both are {slug!r})"})
+    try:
+        with transaction.atomic():
+            campaign = Campaign.objects.create(
+                kind=specification.task,
+                instructions=specification.instructions,
+                judgments_per_task=specification.judgments_per_task,
+                judgments_per_annotator=specification.judgments_per_annotator,
+                seed=specification.seed,
+            )
+            study = Study.objects.create(
+                name=specification.name,
+                slug=slug,
+                specification=asked,
+                codecs=specification.codecs,
+                targets_bpp=[Decimal(bpp) for bpp in specification.bpp],
+                campaign=campaign,
+                launched_by=by,
+            )
+            return study, True
+    except IntegrityError:  # launched by somebody else at the same moment
+        return Study.objects.get(name=specification.name), False
+
+
+def retry_encoding(study: Study) -> int:
+    """Try the study's failed encodes again; returns how many there were."""
+    count = encoding.retry_failed(study.reconstructions)
+    transaction.on_commit(wake_encoders)
+    return count
+
+
+def advance(study_id: int) -> bool:
+    """Make the study's tasks and open its campaign, once its stimuli are complete.
+
+    Returns whether this call opened it.
+    """
+    with transaction.atomic():
+        study = Study.objects.select_for_update(of=("self",)).get(id=study_id)
+        if study.campaign.state != Campaign.State.DRAFT:
+            return False
+        if study.reconstructions.exclude(state=State.READY).exists():
+            return False
+        _make_tasks(study)
+        Campaign.objects.filter(id=study.campaign_id).update(state=Campaign.State.OPEN)
+        return True
+
+
+def advance_all() -> int:
+    """Open every study whose stimuli are complete; returns how many this call opened."""
+    drafts = Study.objects.filter(campaign__state=Campaign.State.DRAFT)
+    return sum(advance(study_id) for study_id in drafts.values_list("id", flat=True))
+
+
+def _make_tasks(study: Study) -> None:
+    kind = KINDS[study.campaign.kind]
+    chance = random.Random(study.campaign.seed)  # noqa: S311
+    groups = defaultdict(list)
+    sizes = defaultdict(list)
+    for each in study.reconstructions.select_related("source").order_by(
+        "source_id", "target_bpp", "codec"
+    ):
+        groups[each.source_id, each.target_bpp].append(each)
+        sizes[each.source_id].append(each.decoded_bytes)
+    source_bytes = dict(study.sources.values_list("id", "png_bytes"))
+    tasks, shown = [], []
+    for (source_id, target_bpp), reconstructions in groups.items():
+        # One size for all that is ever sent of a source image: it cannot tell codec or rate.
+        delivery_bytes = delivered_bytes([source_bytes[source_id], *sizes[source_id]])
+        for question in kind.questions(reconstructions):
+            tasks.append(
+                Task(
+                    campaign=study.campaign,
+                    source_id=source_id,
+                    target_bpp=target_bpp,
+                    places_left=study.campaign.judgments_per_task,
+                    order_key=chance.random(),
+                    delivery_bytes=delivery_bytes,
+                )
+            )
+            shown.append(question)
+    Task.objects.bulk_create(tasks, batch_size=2000)
+    TaskReconstruction.objects.bulk_create(
+        (
+            TaskReconstruction(task=task, reconstruction=reconstruction)
+            for task, question in zip(tasks, shown, strict=True)
+            for reconstruction in question
+        ),
+        batch_size=5000,
+    )

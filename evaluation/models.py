@@ -1,0 +1,47 @@
+"""Studies: codec comparisons, and the campaigns that judge them."""
+
+from collections import Counter
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from annotation.models import Campaign
+from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+
+
+class Study(models.Model):
+    """A codec comparison: images x codecs x strata, and the campaign that judges it."""
+
+    name = models.CharField(max_length=100, unique=True)
+    slug = models.SlugField(max_length=100, unique=True)
+    specification = models.JSONField(help_text="What was launched: a study file, images resolved.")
+    codecs = ArrayField(models.CharField(max_length=50))
+    targets_bpp = ArrayField(StratumField())
+    sources = models.ManyToManyField(SourceImage, related_name="studies")
+    reconstructions = models.ManyToManyField(Reconstruction, related_name="studies")
+    campaign = models.OneToOneField(Campaign, models.PROTECT, related_name="study")
+    launched_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="studies"
+    )
+    launched_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-launched_at"]
+        verbose_name_plural = "studies"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def strata(self) -> list[str]:
+        return [stratum_name(target) for target in self.targets_bpp]
+
+    def encoding_progress(self) -> dict[str, int]:
+        """How many of its reconstructions are in each state, and in all."""
+        states = self.reconstructions.values_list("state").annotate(n=models.Count("id"))
+        counts = Counter(dict(states.order_by()))
+        return {
+            **{str(state): counts[state] for state in Reconstruction.State},
+            "total": sum(counts.values()),
+        }

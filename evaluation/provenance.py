@@ -1,0 +1,35 @@
+"""What made a result: the code and the libraries, by version."""
+
+import importlib.metadata
+import platform
+import subprocess
+from functools import cache
+
+from django.conf import settings
+
+LIBRARIES = ("numpy", "scipy", "Django", "pillow")
+
+
+@cache
+def provenance() -> dict:
+    """Versions of Closer (with its commit, where it runs from a checkout) and of the libraries."""
+    return {
+        "closer": importlib.metadata.version("closer"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _commit() -> str | None:
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,154 @@
+"""Simulated annotators: they use the annotators' real endpoints, and are marked for good.
+
+Each fetches the three images that it is shown and judges by what it "sees": the side whose
+structural similarity to the original is higher, in decibels of 1 - SSIM (Wang et al. 2004), is
+chosen with probability 1 / (1 + exp(-sensitivity * difference)). Sensitivity differs between
+annotators. It is a stand-in for planning and load, and no model of people.
+"""
+
+import io
+import math
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urljoin
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from annotation.joining import issue_simulation_pass
+from annotation.models import Campaign
+
+AT_ONCE = 20
+SENSITIVITY = 2.0  # median, per decibel
+SENSITIVITY_SPREAD = 0.4  # standard deviation of its logarithm
+RESPONSE_MS = 5000.0  # median
+PATIENCE_S = 60.0  # how long a server that does not answer is asked again
+
+
+class SimulationFailed(Exception):
+    """The pages could not be used; the message says what happened."""
+
+
+@dataclass
+class Acknowledged:
+    """What the server said it recorded: assignment tokens and the chosen positions."""
+
+    assignments: dict[str, str]
+
+
+def simulate(
+    campaign: Campaign,
+    *,
+    url: str,
+    annotators: int,
+    judgments: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda count: None,
+) -> list[Acknowledged]:
+    """Have `annotators` simulated annotators give up to `judgments` judgments each.
+
+    `url` is where the pages are served. Raises SimulationFailed.
+    """
+    simulation_pass = issue_simulation_pass(campaign)
+
+    def run(index: int) -> Acknowledged:
+        with httpx.Client(base_url=url, follow_redirects=True, timeout=30) as client:
+            annotator = SimulatedAnnotator(client, np.random.default_rng([seed, index]))
+            annotator.join(campaign.token, simulation_pass)
+            acknowledged = annotator.judge(judgments)
+        progress(len(acknowledged.assignments))
+        return acknowledged
+
+    with ThreadPoolExecutor(min(annotators, AT_ONCE)) as pool:
+        return list(pool.map(run, range(annotators)))
+
+
+class SimulatedAnnotator:
+    """One annotator with a browser of its own."""
+
+    def __init__(self, client: httpx.Client, chance: np.random.Generator) -> None:
+        self.client = client
+        self.chance = chance
+        self.sensitivity = SENSITIVITY * math.exp(SENSITIVITY_SPREAD * chance.standard_normal())
+        self.page = ""
+
+    def join(self, campaign_token: str, simulation_pass: str) -> None:
+        """Press "Start" on the campaign's page, as anybody would."""
+        welcome = self._send("GET", f"/c/{campaign_token}/")
+        field = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', welcome.text)
+        if field is None:
+            raise SimulationFailed("the campaign takes no annotators: it is not open")
+        judge = self._send(
+            "POST",
+            f"/c/{campaign_token}/",
+            data={"csrfmiddlewaretoken": field[1], "simulation_pass": simulation_pass},
+            headers={"Referer": str(welcome.url)},
+        )
+        self.page = judge.url.path
+
+    def judge(self, judgments: int) -> Acknowledged:
+        """Judge until there is nothing left, or `judgments` are given."""
+        acknowledged = Acknowledged({})
+        todo = self._send("POST", urljoin(self.page, "next")).json()
+        while todo["assignments"] and len(acknowledged.assignments) < judgments:
+            assignment = todo["assignments"][0]
+            closest = self._decide(assignment["images"])
+            answer = self._send(
+                "POST",
+                urljoin(self.page, "judgments"),
+                json={
+                    "assignment": assignment["token"],
+                    "closest": closest,
+                    "response_ms": round(RESPONSE_MS * math.exp(self.chance.normal(0, 0.5))),
+                },
+            )
+            todo = answer.json()
+            if todo["recorded"]:
+                acknowledged.assignments[assignment["token"]] = closest
+        return acknowledged
+
+    def _decide(self, images: dict[str, str]) -> str:
+        original, left, right = (
+            self._send("GET", images[position]).content
+            for position in ("original", "left", "right")
+        )
+        difference = distortion_db(original, right) - distortion_db(original, left)
+        prefers_left = 1 / (1 + math.exp(-self.sensitivity * difference))
+        return "left" if self.chance.random() < prefers_left else "right"
+
+    def _send(self, method: str, address: str, **request) -> httpx.Response:
+        """Send a request; one that meets a restarting server is sent again, as a browser would."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                response = self.client.request(method, address, **request)
+                if response.status_code < 500:
+                    break
+                problem = f"{response.status_code}"
+            except httpx.TransportError as error:
+                problem = str(error) or type(error).__name__
+            if time.monotonic() > deadline:
+                raise SimulationFailed(f"{method} {address}: no answer ({problem})")
+            time.sleep(0.2)
+        if response.is_error and response.status_code != httpx.codes.CONFLICT:
+            raise SimulationFailed(f"{method} {response.url}: {response.status_code}")
+        return response
+
+
+@lru_cache(maxsize=4096)
+def distortion_db(original: bytes, reconstruction: bytes) -> float:
+    """10 log10(1 - SSIM) between the luma of two PNG files; lower is closer."""
+    from skimage.metrics import structural_similarity
+
+    similarity = structural_similarity(_luma(original), _luma(reconstruction), data_range=255.0)
+    return 10 * math.log10(max(1 - similarity, 1e-6))
+
+
+def _luma(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("L"), dtype=np.float32)

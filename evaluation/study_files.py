@@ -1,0 +1,165 @@
+"""What a study is asked to be: a TOML file or a form, checked by one piece of code."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from django.utils.text import slugify
+
+from annotation.kinds import KINDS
+from codecs_registry.codecs import all_codecs
+from codecs_registry.models import stratum_name
+
+DEFAULT_BPP = ("0.23", "0.37", "0.67", "1.0")
+
+
+class InvalidStudy(Exception):
+    """What is wrong with a study, field by field."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        super().__init__("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
+
+
+@dataclass(frozen=True)
+class StudySpecification:
+    """A study as asked for. `bpp` holds exact decimals as text, in rising order."""
+
+    name: str
+    images: str
+    codecs: list[str]
+    bpp: list[str] = field(default_factory=lambda: list(DEFAULT_BPP))
+    task: str = "2afc"
+    judgments_per_task: int = 3
+    judgments_per_annotator: int | None = None
+    sampling: str = "balanced"
+    gold_share: float = 0.0
+    repeat_share: float = 0.0
+    seed: int = 0
+    instructions: str = ""
+
+    @classmethod
+    def from_mapping(cls, given: Mapping) -> "StudySpecification":
+        """Check what was given, all of it. Raises InvalidStudy naming every field in question."""
+        problems: dict[str, str] = {}
+        known = cls.__dataclass_fields__
+        for name in given:
+            if name not in known:
+                problems[name] = f"is not known; a study has {', '.join(known)}"
+        checks = _Checks(given, problems)
+        values = {
+            "name": checks.text("name", longest=100),
+            "images": checks.text("images"),
+            "codecs": checks.codecs(),
+            "bpp": checks.bpp(),
+            "task": checks.one_of("task", KINDS, "2afc"),
+            "judgments_per_task": checks.whole("judgments_per_task", 3, 1, 1000),
+            "judgments_per_annotator": checks.whole("judgments_per_annotator", None, 1, 1_000_000),
+            "sampling": checks.one_of("sampling", ["balanced"], "balanced"),
+            "gold_share": checks.share("gold_share"),
+            "repeat_share": checks.share("repeat_share"),
+            "seed": checks.whole("seed", 0, 0, 2**63 - 1),
+            "instructions": checks.text("instructions", default="", longest=5000),
+        }
+        if values["name"] and not slugify(values["name"]):
+            problems["name"] = "needs a letter or a digit"
+        if problems:
+            raise InvalidStudy(problems)
+        return cls(**values)
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def read_study_file(path: Path) -> StudySpecification:
+    """Read STUDY.toml. A folder of images is taken relative to the file.
+
+    Raises InvalidStudy, also for a file that cannot be read or is no TOML.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidStudy({str(path): f"cannot be read ({error})"}) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidStudy({str(path): f"is not TOML ({error})"}) from None
+    folder = path.parent / Path(str(given.get("images", ""))).expanduser()
+    if given.get("images") and folder.is_dir():
+        given["images"] = str(folder.resolve())
+    return StudySpecification.from_mapping(given)
+
+
+class _Checks:
+    """Reads one field after another, noting what is wrong with each."""
+
+    def __init__(self, given: Mapping, problems: dict[str, str]) -> None:
+        self.given = given
+        self.problems = problems
+
+    def text(self, name: str, *, default: str | None = None, longest: int = 1000) -> str:
+        value = self.given.get(name, default)
+        if value is None or (default is None and value == ""):
+            self.problems[name] = "is missing"
+        elif not isinstance(value, str):
+            self.problems[name] = "must be text"
+        elif len(value) > longest:
+            self.problems[name] = f"is longer than {longest} characters"
+        else:
+            return value.strip()
+        return ""
+
+    def whole(self, name: str, default: int | None, low: int, high: int) -> int | None:
+        value = self.given.get(name, default)
+        if value is None and default is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self.problems[name] = f"must be a whole number from {low} to {high}"
+        return value
+
+    def share(self, name: str) -> float:
+        value = self.given.get(name, 0)
+        if value != 0:
+            self.problems[name] = "is not served by this version yet; leave it out or set it to 0"
+        return 0.0
+
+    def one_of(self, name: str, choices, default: str) -> str:
+        value = self.given.get(name, default)
+        if value not in choices:
+            self.problems[name] = f"must be one of {', '.join(choices)} in this version"
+        return value
+
+    def codecs(self) -> list[str]:
+        value = self.given.get("codecs")
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            self.problems["codecs"] = "must be a list of codec names"
+            return []
+        known = all_codecs()
+        for name in value:
+            if name not in known:
+                self.problems["codecs"] = f"{name!r} is not one of {', '.join(known)}"
+            elif reason := known[name].unavailable():
+                self.problems["codecs"] = f"{name} is not available here: {reason}"
+        if len(set(value)) < 2:
+            self.problems.setdefault("codecs", "needs two or more different codecs to compare")
+        return sorted(set(value))
+
+    def bpp(self) -> list[str]:
+        value = self.given.get("bpp", list(DEFAULT_BPP))
+        targets = set()
+        for each in value if isinstance(value, list) else [None]:
+            try:
+                target = Decimal(str(each))
+                in_range = Decimal("0.01") <= target <= 24
+            except InvalidOperation:
+                in_range = False
+            if isinstance(each, bool) or not in_range:
+                self.problems["bpp"] = "must be a list of bits per pixel from 0.01 to 24"
+                return []
+            if target != round(target, 4):
+                self.problems["bpp"] = "takes at most four decimals"
+                return []
+            targets.add(target)
+        if not targets:
+            self.problems["bpp"] = "needs at least one bit rate"
+        return [stratum_name(target) for target in sorted(targets)]

@@ -1,0 +1,30 @@
+"""Celery's door to studies."""
+
+from celery import shared_task
+from django.dispatch import receiver
+
+from annotation.models import Campaign
+from codecs_registry.encoding import reconstructions_finished
+from evaluation import launching
+from evaluation.models import Study
+
+
+@shared_task
+def advance_study(study_id: int) -> None:
+    """Open a study if its stimuli are complete. Safe to run twice or at the same time."""
+    launching.advance(study_id)
+
+
+@shared_task(expires=10)
+def advance_studies() -> None:
+    """Open the studies whose last message was lost."""
+    launching.advance_all()
+
+
+@receiver(reconstructions_finished)
+def advance_waiting_studies(*, reconstruction_ids: list[int], **_: object) -> None:
+    waiting = Study.objects.filter(
+        campaign__state=Campaign.State.DRAFT, reconstructions__in=reconstruction_ids
+    )
+    for study_id in waiting.values_list("id", flat=True).distinct():
+        advance_study.delay(study_id)

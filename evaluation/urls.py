@@ -1,0 +1,15 @@
+from django.urls import path
+
+from evaluation import views
+
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("", views.studies, name="studies"),
+    path("studies/new", views.new_study, name="new-study"),
+    path("studies/upload", views.upload, name="upload"),
+    path("studies/<slug:slug>/", views.study, name="study"),
+    path("studies/<slug:slug>/retry", views.retry, name="retry"),
+    path("studies/<slug:slug>/stimuli", views.stimuli, name="stimuli"),
+    path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),
+    path("studies/<slug:slug>/2afc.zip", views.download_dataset, name="dataset-zip"),
+]

@@ -1,0 +1,177 @@
+"""The researcher's pages."""
+
+import zipfile
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from zipstream import ZipStream
+
+from annotation.datasets import bapps_files, judgments_csv
+from codecs_registry.models import Reconstruction
+from evaluation import launching, plots
+from evaluation.analysis import PEOPLE, SIMULATED, analyse_study, populations
+from evaluation.forms import StudyForm, UploadForm
+from evaluation.models import Study
+from evaluation.provenance import provenance
+from evaluation.study_files import InvalidStudy
+
+State = Reconstruction.State
+
+
+@never_cache
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Says that this web process answers; asks nobody else."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@login_required
+@never_cache
+@require_GET
+def studies(request: HttpRequest) -> HttpResponse:
+    listed = [
+        {"study": study, "judgments": populations(study), "encoding": study.encoding_progress()}
+        for study in Study.objects.select_related("campaign")
+    ]
+    return render(request, "evaluation/studies.html", {"studies": listed})
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def new_study(request: HttpRequest) -> HttpResponse:
+    """Launch a study by a form: the same check and the same launch as a study file's."""
+    form = StudyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            sources = launching.find_sources(form.specification.images)
+            study, is_new = launching.launch(form.specification, sources, by=request.user)
+        except InvalidStudy as error:
+            form.add_problems(error.problems)
+        else:
+            if not is_new:
+                messages.info(request, "This study was there already; here it is.")
+            return redirect("study", slug=study.slug)
+    status = 422 if form.errors else 200
+    context = {"form": form, "upload": UploadForm()}
+    return render(request, "evaluation/new_study.html", context, status=status)
+
+
+@login_required
+@require_POST
+def upload(request: HttpRequest) -> HttpResponse:
+    """Photographs into a collection; each that cannot be used is named."""
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        for problems in form.errors.values():
+            messages.error(request, " ".join(problems))
+        return redirect("new-study")
+    result = form.save()
+    for name, reason in result.skipped:
+        messages.error(request, f"{name} was skipped: {reason}.")
+    if result.sources:
+        messages.success(
+            request,
+            f"{len(result.sources)} photographs are in “{form.cleaned_data['collection']}”.",
+        )
+    return redirect("new-study")
+
+
+@login_required
+@never_cache
+@require_GET
+def study(request: HttpRequest, slug: str) -> HttpResponse:
+    """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
+    found = _study(slug)
+    counts = populations(found)
+    default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
+    population = request.GET.get("judged_by", default)
+    if population not in counts:
+        population = default
+    context = {
+        "study": found,
+        "encoding": found.encoding_progress(),
+        "failures": found.reconstructions.filter(state=State.FAILED).select_related("source"),
+        "misses": found.reconstructions.filter(state=State.READY)
+        .exclude(miss="")
+        .select_related("source"),
+        "counts": counts,
+        "population": population,
+        "is_simulated": population == SIMULATED,
+        "tasks": found.campaign.tasks.count(),
+        "annotation_link": request.build_absolute_uri(
+            reverse("welcome", args=[found.campaign.token])
+        ),
+    }
+    context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
+    if counts[population]:
+        analysis = analyse_study(found, population=population)
+        context |= {
+            "analysis": analysis,
+            "win_share_plot": plots.win_share_plot(analysis),
+            "scale_plot": plots.scale_plot(analysis),
+            "n_annotators": len(analysis["annotators"]),
+        }
+    template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, slug: str) -> HttpResponse:
+    launching.retry_encoding(_study(slug))
+    return redirect("study", slug=slug)
+
+
+@login_required
+@require_GET
+def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every reconstruction of a study with its rate, and where it missed its target, why."""
+    found = _study(slug)
+    made = found.reconstructions.select_related("source").order_by(
+        "source__name", "codec", "target_bpp"
+    )
+    return render(request, "evaluation/stimuli.html", {"study": found, "reconstructions": made})
+
+
+@login_required
+@require_GET
+def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
+    lines = judgments_csv(_study(slug).campaign)
+    return _download(lines, "text/csv", f"{slug}-judgments.csv")
+
+
+@login_required
+@require_GET
+def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
+    """The 2AFC dataset as a ZIP file, made while it is sent: one that breaks off has no directory,
+    so no reader takes it for whole."""
+    found = _study(slug)
+    archive = ZipStream(compress_type=zipfile.ZIP_STORED)
+
+    def chunks():
+        for name, content in bapps_files(
+            found.campaign, provenance=provenance() | {"study": found.name}
+        ):
+            archive.add(content, f"{slug}/{name}")
+            yield from archive.file()
+        yield from archive.finalize()
+
+    return _download(chunks(), "application/zip", f"{slug}-2afc.zip")
+
+
+def _study(slug: str) -> Study:
+    return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
+
+
+def _download(content, content_type: str, name: str) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        content,
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
