@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from django.db.models import Max
 
 from annotation.kinds import KINDS
 from annotation.models import Campaign, Judgment, Task
-from annotation.records import comparison_records, content_names
+from annotation.records import ComparisonRecord, comparison_records, content_names
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, stratum_name
 
@@ -75,7 +74,9 @@ def split_by_source(sources: Iterable[tuple[int, str]], *, seed: int) -> dict[in
     from the images and the seed alone.
     """
     ranked = sorted(
-        set(sources), key=lambda each: hashlib.sha256(f"{seed}/{each[1]}".encode()).digest()
+        # Pictures of different shape can share a hash; the id keeps their order the same always.
+        set(sources),
+        key=lambda each: (hashlib.sha256(f"{seed}/{each[1]}".encode()).digest(), each[0]),
     )
     n_validation = round(VALIDATION_SHARE * len(ranked)) or int(len(ranked) > 1)
     return {
@@ -129,7 +130,9 @@ def pairs(campaign: Campaign) -> list[Pair]:
 
 def _sides(task: Task, *, seed: int) -> tuple[Reconstruction, Reconstruction]:
     """Which reconstruction is p0 and which p1: by the seed, so that no codec is always p0."""
-    first, second = sorted(task.reconstructions.all(), key=lambda each: each.codec)
+    first, second = sorted(
+        task.reconstructions.all(), key=lambda each: (each.codec, each.codec_version)
+    )
     key = f"{seed}/{task.source.sha256}/{task.stratum}/{first.codec}/{second.codec}"
     flip = hashlib.sha256(key.encode()).digest()[0] & 1
     return (second, first) if flip else (first, second)
@@ -152,7 +155,10 @@ def bapps_files(campaign: Campaign, *, provenance: dict) -> Files:
         yield f"{folder}/judge/{pair.file}.npy", judge.getvalue()
         writer.writerow(_manifest_row(pair, contents))
     yield "manifest.csv", manifest.getvalue().encode()
-    yield "dataset.json", _card(campaign, provenance, pairs=len(found))
+    votes = Counter()
+    for pair in found:
+        votes[pair.is_simulated] += pair.votes
+    yield "dataset.json", _card(campaign, provenance, votes, pairs=len(found))
 
 
 def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
@@ -166,7 +172,7 @@ def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
         "votes": pair.votes,
         "votes_p1": pair.votes_p1,
         "judge": pair.judge[0],
-        "simulated": pair.is_simulated,
+        "simulated": _truth(pair.is_simulated),
     }
     for side, reconstruction in (("p0", pair.p0), ("p1", pair.p1)):
         row[f"{side}_codec"] = reconstruction.codec
@@ -178,6 +184,10 @@ def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
 
 def judgments_csv(campaign: Campaign) -> Iterator[str]:
     """A comparison file (docs/datasets.md), a line at a time: one row a judgment."""
+    return _lines(comparison_records(campaign))
+
+
+def _lines(records: Iterable[ComparisonRecord]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
 
@@ -189,12 +199,12 @@ def judgments_csv(campaign: Campaign) -> Iterator[str]:
 
     writer.writerow(JUDGMENT_COLUMNS)
     yield take()
-    for record in comparison_records(campaign):
+    for record in records:
         writer.writerow(
             (
                 *(record.annotator, record.content, record.stratum),
                 *(record.left, record.right, record.chosen, record.response_ms),
-                *(record.submitted_at.isoformat(), str(record.is_simulated).lower()),
+                *(record.submitted_at.isoformat(), _truth(record.is_simulated)),
             )
         )
         yield take()
@@ -202,19 +212,27 @@ def judgments_csv(campaign: Campaign) -> Iterator[str]:
 
 def csv_files(campaign: Campaign, *, provenance: dict) -> Files:
     """The judgments as one comparison file, and the data card."""
-    yield "judgments.csv", "".join(judgments_csv(campaign)).encode()
-    yield "dataset.json", _card(campaign, provenance)
+    records = list(comparison_records(campaign))
+    yield "judgments.csv", "".join(_lines(records)).encode()
+    yield (
+        "dataset.json",
+        _card(campaign, provenance, Counter(each.is_simulated for each in records)),
+    )
 
 
 FORMATS = {"bapps": bapps_files, "csv": csv_files}
 
 
-def _card(campaign: Campaign, provenance: dict, **counts: int) -> bytes:
-    judgments = Judgment.objects.filter(assignment__task__campaign=campaign)
-    simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
+def _truth(claim: bool) -> str:
+    return "true" if claim else "false"
+
+
+def _card(campaign: Campaign, provenance: dict, judgments: Counter, **counts: int) -> bytes:
+    """What the folder holds. `judgments` counts those in it, by whether they are simulated: in the
+    database there may be more by now."""
     card = {
-        "judgments": judgments.count() - simulated,
-        "simulated_judgments": simulated,
+        "judgments": judgments[False],
+        "simulated_judgments": judgments[True],
         **counts,
         "strata": sorted(
             {stratum_name(bpp) for bpp in campaign.tasks.values_list("target_bpp", flat=True)},
@@ -223,7 +241,6 @@ def _card(campaign: Campaign, provenance: dict, **counts: int) -> bytes:
         "kind": KINDS[campaign.kind].label,
         "seed": campaign.seed,
         "validation_share": VALIDATION_SHARE,
-        "last_judgment": judgments.aggregate(last=Max("id"))["last"],
         "provenance": provenance,
     }
     return json.dumps(card, indent=2).encode()

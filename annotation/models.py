@@ -62,7 +62,7 @@ class Task(models.Model):
     priority = models.FloatField(default=0.0, help_text="Tasks of higher priority go first.")
     order_key = models.FloatField(help_text="Random in [0, 1): where serving starts to look.")
     delivery_bytes = models.PositiveIntegerField(
-        help_text="All its images are sent in files of exactly this size, so that size tells nothing."
+        help_text="The size of every file sent of it: equal, so that size tells nothing."
     )
 
     class Meta:
@@ -126,7 +126,7 @@ class Assignment(models.Model):
         models.BigIntegerField(), help_text="Ids of reconstructions, by position from the left."
     )
     leased_at = models.DateTimeField()
-    lease_ends = models.DateTimeField()
+    lease_ends = models.DateTimeField(null=True, help_text="Empty once it is judged.")
     holds_place = models.BooleanField(
         default=True, help_text="It counts against its task's places: judged, or its lease runs."
     )
@@ -138,6 +138,7 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
+            # "Leases that ended": asked before every lease. What was judged is not in the way.
             models.Index(
                 fields=["lease_ends"], condition=Q(holds_place=True), name="assignment_lease_ends"
             ),

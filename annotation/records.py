@@ -34,31 +34,43 @@ def comparison_records(campaign: Campaign) -> Iterator[ComparisonRecord]:
     )
     contents = content_names(campaign)
     positions = KINDS[campaign.kind].positions
+    # Plain values, not models: they are many.
     judgments = (
         Judgment.objects.filter(assignment__task__campaign=campaign)
-        .select_related("assignment__annotator", "assignment__task")
         .order_by("id")
+        .values_list(
+            "assignment__annotator_id",
+            "assignment__annotator__is_simulated",
+            "assignment__task_id",
+            "assignment__task__source_id",
+            "assignment__task__target_bpp",
+            "assignment__shown",
+            "ranks",
+            "response_ms",
+            "judged_at",
+            named=True,
+        )
     )
-    for judgment in judgments.iterator(chunk_size=5000):
-        assignment = judgment.assignment
-        left, right = (codecs[shown] for shown in assignment.shown)
+    for row in judgments.iterator(chunk_size=5000):
+        left, right = (codecs[shown] for shown in row.assignment__shown)
+        is_simulated = row.assignment__annotator__is_simulated
         yield ComparisonRecord(
-            annotator=annotator_name(assignment.annotator),
-            content=contents[assignment.task.source_id],
-            stratum=stratum_name(assignment.task.target_bpp),
+            annotator=annotator_name(row.assignment__annotator_id, is_simulated=is_simulated),
+            content=contents[row.assignment__task__source_id],
+            stratum=stratum_name(row.assignment__task__target_bpp),
             left=left,
             right=right,
-            chosen=positions[judgment.ranks.index(1)],
-            response_ms=judgment.response_ms,
-            submitted_at=judgment.judged_at,
-            is_simulated=assignment.annotator.is_simulated,
-            task_id=assignment.task_id,
+            chosen=positions[row.ranks.index(1)],
+            response_ms=row.response_ms,
+            submitted_at=row.judged_at,
+            is_simulated=is_simulated,
+            task_id=row.assignment__task_id,
         )
 
 
-def annotator_name(annotator) -> str:
+def annotator_name(annotator_id: int, *, is_simulated: bool) -> str:
     """A pseudonym that is stable within a campaign and cannot be turned into a link."""
-    return f"{'simulated' if annotator.is_simulated else 'annotator'}-{annotator.id}"
+    return f"{'simulated' if is_simulated else 'annotator'}-{annotator_id}"
 
 
 def content_names(campaign: Campaign) -> dict[int, str]:

@@ -15,14 +15,16 @@ The rules, whatever the order of requests, leases, crashes and repeats:
    counts as long as its task has a place.
 
 No function reads the clock: `now` is the caller's. Locks are taken in the order annotator,
-assignment, task, and tasks in the order of their ids or without waiting.
+assignments, tasks, those of a kind in the order of their tasks' ids. Who looks for a task to take
+never waits for one while holding any lock: PostgreSQL keeps the lock of a row that turns out not to
+qualify after the wait, and two who look would hold each other up.
 """
 
 import random
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from annotation.kinds import KINDS
 from annotation.models import Annotator, Assignment, Campaign, Judgment, Task
@@ -42,24 +44,34 @@ def lease(annotator: Annotator, *, now: datetime, ahead: int = AHEAD) -> list[As
     second tab, another day) goes on where they were. Empty: there is nothing left for them.
     """
     release_ended(annotator.campaign, now=now)
-    with transaction.atomic():
-        # One request of an annotator at a time: two tabs must not take two sets.
-        annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
-        held = _renew(annotator, now=now)[:ahead]
-        while len(held) < ahead and _may_take_more(annotator):
-            # Whoever holds a task's lock must not wait for another's: no deadlock.
-            task = _take_place(annotator, wait=not held)
-            if task is None:
-                break
-            held.append(
-                Assignment.objects.create(
-                    task=task,
-                    annotator=annotator,
-                    shown=_order(task, annotator),
-                    leased_at=now,
-                    lease_ends=now + LEASE,
-                )
+    while True:
+        held = _renew_and_take(annotator, now=now, ahead=ahead)
+        busy = None if held else _first_open(annotator)
+        if busy is None:
+            return held
+        # Others are taking all that is left this instant: look again when they are done.
+        with transaction.atomic():
+            _locked(Task.objects).filter(id=busy).first()
+
+
+@transaction.atomic
+def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[Assignment]:
+    # One request of an annotator at a time: two tabs must not take two sets.
+    annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
+    held = _renew(annotator, now=now)[:ahead]
+    while len(held) < ahead and _may_take_more(annotator):
+        task = _take_place(annotator)
+        if task is None:
+            break
+        held.append(
+            Assignment.objects.create(
+                task=task,
+                annotator=annotator,
+                shown=_order(task, annotator),
+                leased_at=now,
+                lease_ends=now + LEASE,
             )
+        )
     return held
 
 
@@ -80,16 +92,15 @@ def judge(
         return known, False
     if not assignment.holds_place and not _retake_place(assignment):
         raise PlaceTaken
-    return (
-        Judgment.objects.create(
-            assignment=assignment,
-            ranks=ranks,
-            response_ms=response_ms,
-            viewing=viewing,
-            judged_at=now,
-        ),
-        True,
+    judgment = Judgment.objects.create(
+        assignment=assignment,
+        ranks=ranks,
+        response_ms=response_ms,
+        viewing=viewing,
+        judged_at=now,
     )
+    Assignment.objects.filter(id=assignment.id).update(lease_ends=None)
+    return judgment, True
 
 
 @transaction.atomic
@@ -97,25 +108,30 @@ def release_ended(campaign: Campaign, *, now: datetime) -> int:
     """Give back the places of assignments whose lease ended without a judgment."""
     ended = list(
         _locked(Assignment.objects, skip_locked=True)
-        .filter(task__campaign=campaign, holds_place=True, lease_ends__lte=now, judgment=None)
+        .filter(task__campaign=campaign, holds_place=True, lease_ends__lte=now)
         .order_by("task_id")
     )
-    for assignment in ended:
-        _give_back(assignment)
-    return len(ended)
+    return sum(_give_back(assignment) for assignment in ended)
 
 
 @transaction.atomic
 def give_back(assignment: Assignment) -> None:
     """End a lease early, because its images cannot be shown. A judgment that exists stays."""
-    assignment = _locked(Assignment.objects).get(id=assignment.id)
-    if assignment.holds_place and not Judgment.objects.filter(assignment=assignment).exists():
-        _give_back(assignment)
+    _give_back(_locked(Assignment.objects).get(id=assignment.id))
 
 
-def _give_back(assignment: Assignment) -> None:
-    Assignment.objects.filter(id=assignment.id).update(holds_place=False)
+def _give_back(assignment: Assignment) -> bool:
+    """Give back the place of an assignment that the caller has locked, unless it was judged.
+
+    Whether it was is asked only now, under the lock: what a query read while it waited for the
+    lock, or just before, may be from before the judgment.
+    """
+    judged = Judgment.objects.filter(assignment=OuterRef("id"))
+    holding = Assignment.objects.filter(~Exists(judged), id=assignment.id, holds_place=True)
+    if not holding.update(holds_place=False):
+        return False
     Task.objects.filter(id=assignment.task_id).update(places_left=F("places_left") + 1)
+    return True
 
 
 def _retake_place(assignment: Assignment) -> bool:
@@ -128,10 +144,12 @@ def _retake_place(assignment: Assignment) -> bool:
 
 def _renew(annotator: Annotator, *, now: datetime) -> list[Assignment]:
     """The annotator's unanswered assignments that hold a place or get one again."""
-    unanswered = _locked(annotator.assignments).filter(judgment=None).order_by("task_id")
+    unanswered = annotator.assignments.filter(judgment=None).order_by("task_id")
+    locked = [assignment.id for assignment in _locked(unanswered)]
     held = []
-    for assignment in unanswered:
-        if assignment.holds_place or _retake_place(assignment):
+    # Asked again under the locks: an answer may have arrived while they were waited for.
+    for assignment in unanswered.filter(id__in=locked):
+        if assignment.holds_place or (not _has_enough(annotator) and _retake_place(assignment)):
             assignment.holds_place, assignment.lease_ends = True, now + LEASE
             held.append(assignment)
     Assignment.objects.filter(id__in=[each.id for each in held]).update(lease_ends=now + LEASE)
@@ -139,32 +157,42 @@ def _renew(annotator: Annotator, *, now: datetime) -> list[Assignment]:
 
 
 def _may_take_more(annotator: Annotator) -> bool:
-    campaign = annotator.campaign
-    if campaign.state != Campaign.State.OPEN:
-        return False
-    limit = campaign.judgments_per_annotator
-    return limit is None or annotator.assignments.filter(holds_place=True).count() < limit
+    return annotator.campaign.state == Campaign.State.OPEN and not _has_enough(annotator)
 
 
-def _take_place(annotator: Annotator, *, wait: bool) -> Task | None:
-    """Take a place in the task that rule 4 names; None if there is none (or, unless `wait`, none
-    that is not being taken by others this instant)."""
+def _has_enough(annotator: Annotator) -> bool:
+    limit = annotator.campaign.judgments_per_annotator
+    return limit is not None and annotator.assignments.filter(holds_place=True).count() >= limit
+
+
+def _open_tasks(annotator: Annotator) -> QuerySet[Task]:
+    """What the annotator could be given, in the order of rule 4."""
     seen = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
-    open_tasks = Task.objects.filter(
+    return Task.objects.filter(
         ~Exists(seen), campaign=annotator.campaign, places_left__gt=0
     ).order_by("-priority", "-places_left", "order_key")
+
+
+def _first_open(annotator: Annotator) -> int | None:
+    annotator = Annotator.objects.select_related("campaign").get(id=annotator.id)
+    if not _may_take_more(annotator):
+        return None
+    return _open_tasks(annotator).values_list("id", flat=True).first()
+
+
+def _take_place(annotator: Annotator) -> Task | None:
+    """Take a place in the task that rule 4 names; None if there is none that is not being taken
+    by others this instant."""
+    open_tasks = _open_tasks(annotator)
     top = open_tasks.values("priority", "places_left").first()
     if top is None:
         return None
+    free = _locked(open_tasks, skip_locked=True)
     chance = _chance(annotator, "task")
-    for skip_locked in (True, False) if wait else (True,):
-        locked = _locked(open_tasks, skip_locked=skip_locked)
-        task = locked.filter(**top, order_key__gte=chance).first() or locked.first()
-        if task and Task.objects.filter(id=task.id, places_left__gt=0).update(
-            places_left=F("places_left") - 1
-        ):
-            return task
-    return None
+    task = free.filter(**top, order_key__gte=chance).first() or free.first()
+    if task:
+        Task.objects.filter(id=task.id).update(places_left=F("places_left") - 1)
+    return task
 
 
 def _locked(rows, *, skip_locked: bool = False):

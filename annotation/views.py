@@ -4,6 +4,8 @@ None needs a session: an annotator is whoever holds the link, and whoever holds 
 token may see its images.
 """
 
+import re
+
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,6 +25,7 @@ from annotation.models import Annotator, Assignment, Campaign, Judgment
 from annotation.stimuli import ORIGINAL, image_file
 
 COOKIE_AGE_S = 180 * 24 * 3600
+VIEWING_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 
 
 @never_cache
@@ -31,7 +34,8 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
     """A campaign's link: what is asked, and the button that begins. One who began goes on."""
     campaign = get_object_or_404(Campaign, token=token)
     cookie = f"annotator-{campaign.id}"
-    known = campaign.annotators.filter(token=request.COOKIES.get(cookie, "")).first()
+    token = request.COOKIES.get(cookie, "").replace("\0", "")  # PostgreSQL takes no NUL
+    known = campaign.annotators.filter(token=token).first()
     simulation_pass = request.POST.get("simulation_pass", "")
     if known and not simulation_pass:
         return redirect("judge", token=known.token)
@@ -61,7 +65,9 @@ def judge(request: HttpRequest, token: str) -> HttpResponse:
     """An annotator's own link: the judging page, which asks for its pairs by itself."""
     annotator = get_object_or_404(Annotator.objects.select_related("campaign"), token=token)
     campaign = annotator.campaign
-    total = campaign.judgments_per_annotator or campaign.tasks.count()
+    total = campaign.tasks.count()
+    if campaign.judgments_per_annotator is not None:
+        total = min(total, campaign.judgments_per_annotator)
     return render(
         request,
         f"annotation/judge_{campaign.kind}.html",
@@ -92,6 +98,10 @@ class AnnotatorEndpoint(APIView):
 
     authentication_classes = []
     permission_classes = [AllowAny]
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super().initial(request, *args, **kwargs)
+        _ = request.body  # reads it up to Django's limit on size; JSONParser knows none
 
     def annotator(self) -> Annotator:
         return get_object_or_404(
@@ -134,6 +144,18 @@ class NextAssignments(AnnotatorEndpoint):
         return Response(self.next_up(self.annotator()))
 
 
+class Number(serializers.Field):
+    """A JSON number from 0 to 1,000,000. FloatField takes "nan", true and text as well."""
+
+    default_error_messages = {"invalid": "A number from 0 to 1000000 is required."}
+
+    def to_internal_value(self, data: object) -> float:
+        is_number = isinstance(data, int | float) and not isinstance(data, bool)
+        if not is_number or not 0 <= data <= 1_000_000:
+            self.fail("invalid")
+        return float(data)
+
+
 class Judge(AnnotatorEndpoint):
     """POST: an answer. 201 if it is new, 200 if it was known, 409 if its place is gone."""
 
@@ -141,13 +163,13 @@ class Judge(AnnotatorEndpoint):
         assignment = serializers.CharField(max_length=40)
         closest = serializers.CharField(max_length=10)
         response_ms = serializers.IntegerField(min_value=0, max_value=24 * 3600 * 1000)
-        viewing = serializers.DictField(
-            child=serializers.FloatField(min_value=0, max_value=1e6), required=False, default=dict
-        )
+        viewing = serializers.DictField(child=Number(), required=False, default=dict)
 
         def validate_viewing(self, viewing: dict) -> dict:
-            if len(viewing) > 20 or any(len(key) > 40 for key in viewing):
-                raise serializers.ValidationError("at most 20 short names with numbers")
+            if len(viewing) > 20 or not all(VIEWING_NAME.fullmatch(name) for name in viewing):
+                raise serializers.ValidationError(
+                    "At most 20 numbers are taken, under names of lower-case letters, digits and _."
+                )
             return viewing
 
     def post(self, request: Request, token: str) -> Response:

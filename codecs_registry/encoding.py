@@ -5,8 +5,8 @@
                       '---- lease ends ---'
 
 The database is the queue and decides who makes what; Celery's messages only wake workers up. So a
-message that is lost, doubled or late costs nothing but time, and the work of a worker that is killed
-is taken up when its lease ends.
+message that is lost, doubled or late costs nothing but time, and what a killed worker was making is
+taken up when its lease ends.
 """
 
 import contextlib
@@ -125,7 +125,30 @@ def request(
 
 def count_owed(*, now: datetime) -> int:
     """How many (source, codec) wait, or have a worker whose lease has ended."""
-    return len(set(Reconstruction.objects.filter(_free(now)).values_list("source_id", "codec")))
+    owed = Reconstruction.objects.filter(_free(now)).order_by().values("source_id", "codec")
+    return owed.distinct().count()
+
+
+def release_dead(host: str, *, now: datetime) -> int:
+    """End the leases of processes of this host that are no more; returns how many.
+
+    Leases would end by themselves; this spares a restarted worker the wait. Should it err (two
+    hosts of one name), something is made twice, and the database keeps one.
+    """
+    held = Reconstruction.objects.filter(state=State.ENCODING, worker__startswith=f"{host}:")
+    workers = held.values_list("worker", flat=True).order_by().distinct()
+    dead = [worker for worker in workers if not _is_alive(int(worker.split(":")[1]))]
+    return held.filter(worker__in=dead).update(lease_ends=now)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def give_up(*, now: datetime) -> int:

@@ -2,9 +2,9 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -29,7 +29,8 @@ def encode_into_folder(
     """Write each image's bitstreams and decoded PNGs, then manifest.csv; returns its rows.
 
     `sha256` is the source's identity; `settings` is JSON; paths are relative to the folder. The
-    manifest comes last and whole: a folder without one is unfinished.
+    manifest comes last and whole: a folder without one is unfinished. Where files missed their
+    targets, missed.csv says which and why.
 
     Raises UnreadablePicture (naming the file), CodecError or OSError.
     """
@@ -39,14 +40,15 @@ def encode_into_folder(
     for path in images:  # a bad picture is found before anything is written
         _read(path)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.csv").unlink(missing_ok=True)
-    rows = []
+    for name in ("manifest.csv", "missed.csv"):
+        (folder / name).unlink(missing_ok=True)
+    rows, missed = [], []
     for path in images:
         pixels = _read(path)
         sha256 = identify(pixels)
         for codec in codecs:
             for encoded in encode_to_rates(codec, pixels, targets_bpp):
-                stem = f"{path.stem}-{sha256[:8]}/{codec.name}-{encoded.target_bpp:g}"
+                stem = f"{path.stem}-{sha256[:8]}/{codec.name}-{encoded.target_bpp}"
                 bitstream, decoded = f"{stem}{codec.extension}", f"{stem}.decoded.png"
                 _write(folder / bitstream, encoded.bitstream)
                 _write(folder / decoded, write_png(encoded.pixels))
@@ -65,18 +67,26 @@ def encode_into_folder(
                         "sha256": sha256,
                     }
                 )
+                if encoded.miss:
+                    missed.append({"bitstream": bitstream, "reason": encoded.miss})
                 note = f"  MISSED: {encoded.miss}" if encoded.miss else ""
                 progress(
                     f"{path.name} {codec.name} {encoded.target_bpp:g} bpp: "
                     f"{encoded.actual_bpp:.4f}{note}"
                 )
-    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, newline="") as aside:
-        writer = csv.DictWriter(aside, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    Path(aside.name).chmod(0o644)
-    Path(aside.name).replace(folder / "manifest.csv")
+    if missed:
+        _write_csv(folder / "missed.csv", ("bitstream", "reason"), missed)
+    _write_csv(folder / "manifest.csv", COLUMNS, rows)
     return rows
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: list[dict]) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    # A file's name may be any bytes: they are written as they are.
+    _write(path, table.getvalue().encode(errors="surrogateescape"))
 
 
 def _read(path: Path):

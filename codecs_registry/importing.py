@@ -1,5 +1,6 @@
 """From files to source images."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class Import:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The files of a folder that are named like pictures, sorted by name.
+    """The files of a folder, but for hidden ones, sorted by name.
 
     Raises NotADirectoryError if it is no folder.
     """
@@ -83,9 +84,14 @@ def import_file(name: str, file: Path | BinaryIO) -> tuple[SourceImage, bool]:
         return SourceImage.objects.get_or_create(
             **identity,
             defaults={
-                "name": Path(name).name[:200],
+                "name": _readable(Path(name).name)[:200],
                 "conversions": picture.conversions,
                 "png": blobs.put(png, ".png"),
                 "png_bytes": len(png),
             },
         )
+
+
+def _readable(name: str) -> str:
+    """A file's name as text that any database takes: names on disk may be any bytes."""
+    return os.fsencode(name).decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

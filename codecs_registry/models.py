@@ -115,6 +115,10 @@ class Reconstruction(models.Model):
                     ~Q(bitstream="")
                     & ~Q(decoded="")
                     & Q(size_bytes__gt=0, decoded_bytes__gt=0, actual_bpp__gt=0)
+                    # NULL > 0 is unknown, and what is unknown passes a check.
+                    & Q(size_bytes__isnull=False)
+                    & Q(decoded_bytes__isnull=False)
+                    & Q(actual_bpp__isnull=False)
                 ),
                 name="reconstruction_ready_has_files",
             ),

@@ -3,11 +3,14 @@
 The rule, in this order (docs/images.md tells it to researchers):
 
 1. EXIF orientation is applied.
-2. 16-bit samples are scaled to 8 bits by value * 255 / 65535, rounded; 1-bit ones to 0 and 255.
+2. Of 16-bit samples the high byte is kept, as Pillow keeps it of colour; 1-bit ones become 0 and
+   255. Deeper samples and floats are refused: nobody can tell what their white is.
 3. A palette is looked up. Grey becomes three equal channels.
-4. An embedded ICC profile is converted to sRGB (perceptual intent, as LittleCMS does it); CMYK
-   without a profile is converted by Pillow's plain formula. No profile means sRGB.
-5. Alpha is composited onto mid-grey (128, 128, 128) in sRGB values, as it is stored.
+4. An embedded ICC profile is converted to sRGB (perceptual intent, as LittleCMS does it), unless
+   it is sRGB's own: one that moves no colour by more than a level. CMYK without a profile is
+   converted by Pillow's plain formula. No profile means sRGB.
+5. Alpha, or the one colour that stands for it, is composited onto mid-grey (128, 128, 128) in sRGB
+   values, as it is stored.
 6. Of several frames or pages, the first counts.
 """
 
@@ -20,7 +23,7 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -28,6 +31,7 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"}
 BACKDROP = (128, 128, 128)
+_TOO_LARGE = f"it would decode to over {MAX_PIXELS / 1e6:.0f} megapixels"
 
 
 class UnreadablePicture(Exception):
@@ -59,17 +63,19 @@ def read_picture(file: Path | BinaryIO) -> Picture:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    megapixels = image.width * image.height / 1e6
-                    raise UnreadablePicture(
-                        f"it would decode to {megapixels:.0f} megapixels; "
-                        f"the limit is {MAX_PIXELS / 1e6:.0f}"
-                    )
-                image.load()
-                return _to_srgb(image)
+                    raise UnreadablePicture(_TOO_LARGE)
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
+                image.load()  # this turns a TIFF file's pixels already
+                picture = _to_srgb(ImageOps.exif_transpose(image))
+                if orientation in range(2, 9):
+                    picture.conversions.insert(0, "EXIF orientation applied")
+                return picture
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise UnreadablePicture(f"it cannot be opened ({error.strerror})") from None
     except UnidentifiedImageError:
         raise UnreadablePicture(f"it is no picture in {', '.join(FORMATS)} format") from None
+    except Image.DecompressionBombError:  # Pillow's own limit, above ours
+        raise UnreadablePicture(_TOO_LARGE) from None
     except UnreadablePicture:
         raise
     except Exception as error:  # decoders raise many kinds for a damaged file
@@ -79,16 +85,17 @@ def read_picture(file: Path | BinaryIO) -> Picture:
 def _to_srgb(image: Image.Image) -> Picture:
     conversions = []
     profile = image.info.get("icc_profile")
-    if image.getexif().get(0x0112, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-        conversions.append("EXIF orientation applied")
-
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode in ("I", "F"):
+        raise UnreadablePicture("its samples are neither 8 nor 16 bits deep")
+    if image.mode.startswith("I;16"):
         image = _to_8_bit(image)
         conversions.append("16 bits to 8")
-    if image.mode == "P" or "transparency" in image.info:
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if image.mode == "P":
         conversions.append("palette looked up")
+        if "transparency" not in image.info:
+            image = image.convert("RGB")
+    if "transparency" in image.info:
+        image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     if image.mode == "1":
         image = image.convert("L")
     if image.mode in ("La", "RGBa"):
@@ -101,7 +108,7 @@ def _to_srgb(image: Image.Image) -> Picture:
         image, converted = _from_profile(image, profile)
         conversions += converted
     if image.mode != "RGB":
-        conversions.append(f"{ {'L': 'grey'}.get(image.mode, image.mode) } to RGB")
+        conversions.append(f"{'grey' if image.mode == 'L' else image.mode} to RGB")
         image = image.convert("RGB")
     if alpha is not None:
         backdrop = Image.new("RGB", image.size, BACKDROP)
@@ -112,24 +119,46 @@ def _to_srgb(image: Image.Image) -> Picture:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image, dtype=np.float64)
-    if values.min() < 0 or values.max() > 65535:
-        raise UnreadablePicture("its samples are neither 8 nor 16 bits deep")
-    return Image.fromarray(np.rint(values * (255 / 65535)).astype(np.uint8))
+    values = np.asarray(image)
+    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    if "transparency" in image.info:
+        opaque = values != image.info["transparency"]
+        grey.putalpha(Image.fromarray(np.where(opaque, 255, 0).astype(np.uint8)))
+    return grey
 
 
 def _from_profile(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]]:
+    conversions = []
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         name = ImageCms.getProfileDescription(source).strip()
-        if "srgb" in name.lower() and image.mode == "RGB":
-            return image, []
-        converted = ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except ImageCms.PyCMSError as error:
+        space = source.profile.xcolor_space.strip()
+        if space == "RGB" and image.mode == "L":
+            image = image.convert("RGB")
+            conversions.append("grey to RGB")
+        elif space == "GRAY" and image.mode == "RGB":
+            red, green, blue = image.split()
+            if red == green == blue:  # so Pillow reads 16-bit grey with alpha
+                image = red
+        if image.mode == "RGB" and _is_srgb(source):
+            return image, conversions
+        converted = _convert(image, source)
+    except (ImageCms.PyCMSError, OSError) as error:
         raise UnreadablePicture(f"its colour profile cannot be used ({error})") from None
-    return converted, [f"profile “{name}” converted to sRGB"]
+    return converted, [*conversions, f"profile “{name}” converted to sRGB"]
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Whether a profile is sRGB's own, told by what it does: names mislead ("linear sRGB")."""
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
+    moved = np.asarray(_convert(Image.fromarray(probe), profile), dtype=np.int16) - probe
+    return bool(np.abs(moved).max() <= 1)
+
+
+def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    srgb = ImageCms.createProfile("sRGB")
+    return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
 
 
 def write_png(pixels: Pixels) -> bytes:

@@ -1,6 +1,7 @@
 """Celery's door to encoding."""
 
 import os
+import socket
 
 from celery import shared_task
 from celery.signals import worker_ready
@@ -41,4 +42,6 @@ def resume_encoding() -> None:
 
 @worker_ready.connect
 def look_for_work_when_a_worker_starts(**_: object) -> None:
+    encoding.release_dead(socket.gethostname(), now=timezone.now())
+    encoding.give_up(now=timezone.now())
     wake_encoders()

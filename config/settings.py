@@ -111,7 +111,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "analyse"
 CELERY_TASK_ROUTES = {"codecs_registry.tasks.*": {"queue": "encode"}}
-CELERY_BEAT_SCHEDULE_FILENAME = str(CLOSER_DATA / "run" / "beat")
+CELERY_BEAT_SCHEDULE_FILENAME = str(CLOSER_DATA / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "take up encodes whose worker died": {
         "task": "codecs_registry.tasks.resume_encoding",
@@ -167,6 +167,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en"
 USE_I18N = True
 USE_TZ = True
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # photographs in one upload
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -23,6 +23,7 @@ from evaluation.statistics import (
 )
 
 BOOTSTRAP_SEED = 2018
+NOT_YET = ("krippendorff_alpha", "fleiss_kappa", "kendall_w", "repeat_agreement")
 LATER = "this version does not compute it yet"
 PEOPLE, SIMULATED = "people", "simulated"
 
@@ -79,17 +80,14 @@ def _analyse_stratum(comparisons: Comparisons, confidence: float) -> dict:
         "pairs": [asdict(each) for each in pairwise_table(comparisons, confidence=confidence)],
         "agreement": {
             "human_ceiling": _human_ceiling(comparisons, confidence),
-            **{
-                name: {"value": None, "reason": LATER}
-                for name in ("krippendorff_alpha", "fleiss_kappa", "kendall_w", "repeat_agreement")
-            },
+            **{name: {"value": None, "reason": LATER} for name in NOT_YET},
         },
     }
 
 
 def _empty_stratum() -> dict:
     reason = "there are no judgments"
-    absent = {"value": None, "low": None, "high": None, "n": 0, "reason": reason}
+    absent = asdict(Estimate(float("nan"), None, None, 0, "", reason)) | {"value": None}
     return {
         "n_judgments": 0,
         "n_annotators": 0,
@@ -99,7 +97,10 @@ def _empty_stratum() -> dict:
         "first_choice": None,
         "first_choice_reason": reason,
         "pairs": [],
-        "agreement": {"human_ceiling": absent},
+        "agreement": {
+            "human_ceiling": absent,
+            **{name: {"value": None, "reason": reason} for name in NOT_YET},
+        },
     }
 
 

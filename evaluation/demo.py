@@ -2,32 +2,35 @@
 
 import importlib.util
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.contrib.auth import get_user_model
 
-from annotation.models import Campaign
-from codecs_registry.importing import import_files
+from codecs_registry.importing import find_pictures, import_files
 from codecs_registry.models import Collection
 from evaluation.analysis import SIMULATED, populations
-from evaluation.launching import find_sources, launch
+from evaluation.launching import (
+    EncodingFailed,
+    collection_sources,
+    launch,
+    retry_encoding,
+    wait_until_open,
+)
 from evaluation.models import Study
 from evaluation.simulation import simulate
-from evaluation.study_files import StudySpecification
+from evaluation.study_files import InvalidStudy, StudySpecification
 
 # Colour photographs inside scikit-image's package; docs/images.md gives origins and licences.
 PHOTOGRAPHS = (
     *("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png"),
-    *("motorcycle_left.png", "retina.jpg", "rocket.jpg"),
+    *("retina.jpg", "rocket.jpg"),
 )
 COLLECTION = "demo"
 OPEN_STUDY, SIMULATED_STUDY = "First study", "Simulated example"
 USERNAME = "researcher"
 SIMULATED_ANNOTATORS = 12
-POLL_S = 0.2
 
 Say = Callable[[str], None]
 
@@ -51,7 +54,6 @@ def prepare(*, images: Path | None, say: Say) -> Demo:
 
     Goes on where it was. Raises DemoFailed.
     """
-    password = _make_account()
     collection = _import(images, say=say)
     suffix = "" if images is None else f": {collection}"
     wanted = {
@@ -66,9 +68,13 @@ def prepare(*, images: Path | None, say: Say) -> Demo:
     example = _launch(
         wanted | {"name": f"{SIMULATED_STUDY}{suffix}", "judgments_per_annotator": None, "seed": 2}
     )
-    for each in (study, example):
-        _wait_until_open(each, say=say)
-    return Demo(study, example, USERNAME, password)
+    try:
+        for each in (study, example):
+            wait_until_open(each, progress=say)
+    except EncodingFailed as error:
+        raise DemoFailed(f"{error} 'make demo' tries again.") from None
+    # Last, since its password is told only once, and at the end.
+    return Demo(study, example, USERNAME, _make_account())
 
 
 def simulate_example(example: Study, *, url: str) -> int:
@@ -106,8 +112,8 @@ def _import(images: Path | None, *, say: Say) -> str:
     else:
         if not images.is_dir():
             raise DemoFailed(f"IMAGES={images} is no folder.")
-        name = images.resolve().name
-        paths = sorted(path for path in images.iterdir() if path.is_file())
+        name = images.resolve().name[:80]  # the studies' names hold it, and have 100 characters
+        paths = find_pictures(images)
     known = Collection.objects.filter(name=name).first()
     if images is None and known and known.sources.count() == len(PHOTOGRAPHS):
         return name
@@ -123,23 +129,10 @@ def _import(images: Path | None, *, say: Say) -> str:
 def _launch(wanted: dict) -> Study:
     known = Study.objects.filter(name=wanted["name"]).first()
     if known:  # as it is: somebody may have judged in it
+        retry_encoding(known)
         return known
-    specification = StudySpecification.from_mapping(wanted)
-    return launch(specification, find_sources(specification.images))[0]
-
-
-def _wait_until_open(study: Study, *, say: Say) -> None:
-    reported = -1
-    while True:
-        study.campaign.refresh_from_db()
-        if study.campaign.state != Campaign.State.DRAFT:
-            return
-        progress = study.encoding_progress()
-        if progress["failed"]:
-            error = study.reconstructions.filter(state="failed").first().error
-            raise DemoFailed(f"{progress['failed']} pictures could not be encoded: {error}")
-        percent = 100 * progress["ready"] // progress["total"]
-        if percent // 10 != reported:
-            reported = percent // 10
-            say(f"Encoding: {progress['ready']} of {progress['total']} reconstructions")
-        time.sleep(POLL_S)
+    try:
+        specification = StudySpecification.from_mapping(wanted)
+        return launch(specification, collection_sources(specification.images))[0]
+    except InvalidStudy as error:
+        raise DemoFailed(f"The study cannot be launched: {error}") from None

@@ -73,7 +73,10 @@ class MultipleFileField(forms.FileField):
 
 class UploadForm(forms.Form):
     collection = forms.CharField(max_length=100, label="Collection")
-    photographs = MultipleFileField(help_text="PNG, JPEG, WebP, TIFF or AVIF.")
+    photographs = MultipleFileField(
+        allow_empty_file=True,  # it is named and skipped like any other that is no picture
+        help_text="PNG, JPEG, WebP, TIFF or AVIF.",
+    )
 
     def save(self) -> Import:
         """Import what was uploaded; pictures that cannot be used are in the result's `skipped`."""

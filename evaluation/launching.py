@@ -8,6 +8,7 @@ Every step can be taken again without harm: launching the same study twice makes
 """
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
@@ -29,6 +30,10 @@ from evaluation.study_files import InvalidStudy, StudySpecification
 State = Reconstruction.State
 
 
+class EncodingFailed(Exception):
+    """Some of a study's reconstructions could not be made; the message says why."""
+
+
 def find_sources(
     images: str, *, progress: Callable[[str], None] = lambda name: None
 ) -> list[SourceImage]:
@@ -39,21 +44,31 @@ def find_sources(
     Raises InvalidStudy if there are none, or if a file of the folder cannot be used.
     """
     folder = Path(images)
-    if folder.is_absolute() and folder.is_dir():
+    try:
+        if not (folder.is_absolute() and folder.is_dir()):
+            return collection_sources(images)
         paths = find_pictures(folder)
+    except OSError as error:
+        raise InvalidStudy({"images": f"cannot be read ({error})"}) from None
+    with transaction.atomic():  # all of them or none
         imported = import_files(((path.name, path) for path in paths), progress=progress)
         _refuse_skipped(imported, folder)
-        sources = imported.sources
-    else:
-        collection = Collection.objects.filter(name=images).first()
-        if collection is None:
-            names = ", ".join(Collection.objects.values_list("name", flat=True)) or "none yet"
-            raise InvalidStudy(
-                {"images": f"{images!r} is neither a folder nor a collection (there are: {names})"}
-            )
-        sources = list(collection.sources.all())
-    if not sources:
+    if not imported.sources:
         raise InvalidStudy({"images": f"{images!r} holds no pictures"})
+    return imported.sources
+
+
+def collection_sources(name: str) -> list[SourceImage]:
+    """The source images of a collection. Raises InvalidStudy if there is none, or none in it."""
+    collection = Collection.objects.filter(name=name).first()
+    if collection is None:
+        names = ", ".join(Collection.objects.values_list("name", flat=True)) or "none yet"
+        raise InvalidStudy(
+            {"images": f"{name!r} is neither a folder nor a collection (there are: {names})"}
+        )
+    sources = list(collection.sources.all())
+    if not sources:
+        raise InvalidStudy({"images": f"{name!r} holds no pictures"})
     return sources
 
 
@@ -93,7 +108,7 @@ def launch(
                 encoding.request(sources, study.codecs, map(Decimal, specification.bpp))
             )
         encoding.retry_failed(study.reconstructions)
-        transaction.on_commit(wake_encoders)
+        _wake_encoders_on_commit()
     advance(study.id)
     study.refresh_from_db()
     return study, is_new
@@ -101,11 +116,8 @@ def launch(
 
 def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tuple[Study, bool]:
     slug = slugify(specification.name)
-    known = Study.objects.filter(name=specification.name).first()
-    if known:
+    if known := _known(specification.name, slug):
         return known, False
-    if Study.objects.filter(slug=slug).exists():
-        raise InvalidStudy({"name": f"is too like that of another study (both are {slug!r})"})
     try:
         with transaction.atomic():
             campaign = Campaign.objects.create(
@@ -126,14 +138,62 @@ def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tup
             )
             return study, True
     except IntegrityError:  # launched by somebody else at the same moment
-        return Study.objects.get(name=specification.name), False
+        if known := _known(specification.name, slug):
+            return known, False
+        raise
+
+
+def _known(name: str, slug: str) -> Study | None:
+    """The study of this name. Raises InvalidStudy if one of another name has its slug."""
+    known = Study.objects.filter(slug=slug).first()
+    if known and known.name != name:
+        raise InvalidStudy({"name": f"is too like that of another study (both are {slug!r})"})
+    return known
 
 
 def retry_encoding(study: Study) -> int:
     """Try the study's failed encodes again; returns how many there were."""
     count = encoding.retry_failed(study.reconstructions)
-    transaction.on_commit(wake_encoders)
+    _wake_encoders_on_commit()
     return count
+
+
+def _wake_encoders_on_commit() -> None:
+    # A broker that does not answer costs time, not the study: workers look for work by themselves.
+    transaction.on_commit(wake_encoders, robust=True)
+
+
+def wait_until_open(
+    study: Study,
+    *,
+    progress: Callable[[str], None],
+    poll_s: float = 0.2,
+    patience_s: float = 20.0,
+) -> None:
+    """Return when the study's campaign is open, telling meanwhile how far its encoding is.
+
+    Says so once if nothing moves for `patience_s`. Raises EncodingFailed once nothing is left to
+    wait for.
+    """
+    reported, moved_at = None, time.monotonic()
+    while True:
+        study.campaign.refresh_from_db()
+        counts = study.encoding_progress()
+        if counts["ready"] != reported:
+            reported, moved_at = counts["ready"], time.monotonic()
+            progress(f"encoded {reported} of {counts['total']} reconstructions")
+        if study.campaign.state != Campaign.State.DRAFT:
+            return
+        if counts["failed"] and counts["failed"] + counts["ready"] == counts["total"]:
+            first = study.reconstructions.filter(state=State.FAILED).first()
+            raise EncodingFailed(
+                f"{counts['failed']} of {counts['total']} reconstructions could not be made; "
+                f"{first}: {first.error.rstrip('.')}."
+            )
+        if time.monotonic() - moved_at > patience_s:
+            moved_at = float("inf")
+            progress("nothing moves: is a worker running? docs/running.md tells how")
+        time.sleep(poll_s)
 
 
 def advance(study_id: int) -> bool:

@@ -17,7 +17,7 @@ TEXT = "currentColor"
 
 
 def win_share_plot(analysis: dict) -> str | None:
-    """SVG: each codec's share of wins with its interval, a panel for each stratum; None: no data."""
+    """SVG: each codec's share of wins with its interval, a panel a stratum; None: no data."""
     rows = [
         {"stratum": f"{stratum} bpp", "codec": each["condition"], **each}
         for stratum, values in analysis["strata"].items()

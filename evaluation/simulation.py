@@ -6,6 +6,7 @@ chosen with probability 1 / (1 + exp(-sensitivity * difference)). Sensitivity di
 annotators. It is a stand-in for planning and load, and no model of people.
 """
 
+import hashlib
 import io
 import math
 import re
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import urljoin
 
 import httpx
@@ -117,7 +117,7 @@ class SimulatedAnnotator:
             self._send("GET", images[position]).content
             for position in ("original", "left", "right")
         )
-        difference = distortion_db(original, right) - distortion_db(original, left)
+        difference = _remembered_db(original, right) - _remembered_db(original, left)
         prefers_left = 1 / (1 + math.exp(-self.sensitivity * difference))
         return "left" if self.chance.random() < prefers_left else "right"
 
@@ -140,7 +140,18 @@ class SimulatedAnnotator:
         return response
 
 
-@lru_cache(maxsize=4096)
+_distortions: dict[tuple[bytes, bytes], float] = {}
+
+
+def _remembered_db(original: bytes, reconstruction: bytes) -> float:
+    """`distortion_db`, computed once for all annotators. What is kept is two hashes a pair, and not
+    the files themselves: those are megabytes."""
+    key = hashlib.sha256(original).digest(), hashlib.sha256(reconstruction).digest()
+    if key not in _distortions:
+        _distortions[key] = distortion_db(original, reconstruction)
+    return _distortions[key]
+
+
 def distortion_db(original: bytes, reconstruction: bytes) -> float:
     """10 log10(1 - SSIM) between the luma of two PNG files; lower is closer."""
     from skimage.metrics import structural_similarity

@@ -1,5 +1,6 @@
 """What a study is asked to be: a TOML file or a form, checked by one piece of code."""
 
+import contextlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from codecs_registry.codecs import all_codecs
 from codecs_registry.models import stratum_name
 
 DEFAULT_BPP = ("0.23", "0.37", "0.67", "1.0")
+LONGEST_NAME = 100
 
 
 class InvalidStudy(Exception):
@@ -50,7 +52,7 @@ class StudySpecification:
                 problems[name] = f"is not known; a study has {', '.join(known)}"
         checks = _Checks(given, problems)
         values = {
-            "name": checks.text("name", longest=100),
+            "name": checks.text("name", longest=LONGEST_NAME),
             "images": checks.text("images"),
             "codecs": checks.codecs(),
             "bpp": checks.bpp(),
@@ -63,8 +65,13 @@ class StudySpecification:
             "seed": checks.whole("seed", 0, 0, 2**63 - 1),
             "instructions": checks.text("instructions", default="", longest=5000),
         }
-        if values["name"] and not slugify(values["name"]):
-            problems["name"] = "needs a letter or a digit"
+        slug = slugify(values["name"])
+        if values["name"] and not slug:
+            problems["name"] = "needs a letter from a to z or a digit"
+        elif len(slug) > LONGEST_NAME:
+            problems.setdefault(
+                "name", f"is longer than {LONGEST_NAME} characters in its page's address"
+            )
         if problems:
             raise InvalidStudy(problems)
         return cls(**values)
@@ -82,11 +89,15 @@ def read_study_file(path: Path) -> StudySpecification:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidStudy({str(path): f"cannot be read ({error})"}) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
         raise InvalidStudy({str(path): f"is not TOML ({error})"}) from None
-    folder = path.parent / Path(str(given.get("images", ""))).expanduser()
-    if given.get("images") and folder.is_dir():
-        given["images"] = str(folder.resolve())
+    images = given.get("images")
+    if images and isinstance(images, str):
+        # A name that no folder can have (too long, an unknown ~user) may be a collection's.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            folder = path.parent / Path(images).expanduser()
+            if folder.is_dir():
+                given["images"] = str(folder.resolve())
     return StudySpecification.from_mapping(given)
 
 
@@ -99,15 +110,20 @@ class _Checks:
 
     def text(self, name: str, *, default: str | None = None, longest: int = 1000) -> str:
         value = self.given.get(name, default)
-        if value is None or (default is None and value == ""):
+        if value is None:
             self.problems[name] = "is missing"
-        elif not isinstance(value, str):
+            return ""
+        if not isinstance(value, str):
             self.problems[name] = "must be text"
+            return ""
+        value = value.strip()
+        if default is None and not value:
+            self.problems[name] = "is missing"
         elif len(value) > longest:
             self.problems[name] = f"is longer than {longest} characters"
-        else:
-            return value.strip()
-        return ""
+        elif "\0" in value:  # PostgreSQL stores none
+            self.problems[name] = "holds a NUL character"
+        return value
 
     def whole(self, name: str, default: int | None, low: int, high: int) -> int | None:
         value = self.given.get(name, default)
@@ -125,7 +141,7 @@ class _Checks:
 
     def one_of(self, name: str, choices, default: str) -> str:
         value = self.given.get(name, default)
-        if value not in choices:
+        if value not in list(choices):
             self.problems[name] = f"must be one of {', '.join(choices)} in this version"
         return value
 
@@ -151,7 +167,7 @@ class _Checks:
             try:
                 target = Decimal(str(each))
                 in_range = Decimal("0.01") <= target <= 24
-            except InvalidOperation:
+            except (InvalidOperation, ValueError):
                 in_range = False
             if isinstance(each, bool) or not in_range:
                 self.problems["bpp"] = "must be a list of bits per pixel from 0.01 to 24"

@@ -4,6 +4,7 @@ import zipfile
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -30,6 +31,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
 
 
+class SignIn(LoginView):
+    """Django's sign-in page; where htmx asked for a part of a page, the whole page is loaded."""
+
+    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        response = super().dispatch(request, *args, **kwargs)
+        if request.htmx:
+            response["HX-Refresh"] = "true"
+        return response
+
+
 @login_required
 @never_cache
 @require_GET
@@ -49,7 +60,7 @@ def new_study(request: HttpRequest) -> HttpResponse:
     form = StudyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            sources = launching.find_sources(form.specification.images)
+            sources = launching.collection_sources(form.specification.images)
             study, is_new = launching.launch(form.specification, sources, by=request.user)
         except InvalidStudy as error:
             form.add_problems(error.problems)

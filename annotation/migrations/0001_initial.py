@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 (
                     "delivery_bytes",
                     models.PositiveIntegerField(
-                        help_text="All its images are sent in files of exactly this size, so that size tells nothing."
+                        help_text="The size of every file sent of it: equal, so that size tells nothing."
                     ),
                 ),
                 (

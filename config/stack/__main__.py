@@ -30,7 +30,9 @@ def say(line: str) -> None:
 def main() -> int:
     options = parse_arguments()
     data = Path(os.environ.get("CLOSER_DATA") or BASE_DIR / "var").resolve()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+    # Both as Ctrl-C does, also where a shell started us with Ctrl-C ignored.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     try:
         with only_stack_over(data):
             return run(options, data)

@@ -36,6 +36,7 @@ class Service:
     stop_signal: int = signal.SIGTERM
     run_as: Mapping[str, object] = field(default_factory=dict)
     process: subprocess.Popen | None = None
+    started: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
 
@@ -50,7 +51,7 @@ class Supervisor:
     def __init__(self, *, logs: Path, process_list: Path) -> None:
         self.logs = logs
         self.process_list = process_list
-        self.services: list[Service] = []
+        self.groups: list[tuple[Service, ...]] = []  # started together, stopped together
         self._lock = threading.RLock()
         self._stopping = threading.Event()
         logs.mkdir(parents=True, exist_ok=True)
@@ -61,8 +62,8 @@ class Supervisor:
         Raises StartFailed if one ends or is not ready in START_TIMEOUT_S.
         """
         with self._lock:
+            self.groups.append(services)
             for service in services:
-                self.services.append(service)
                 self._spawn(service)
         deadline = time.monotonic() + START_TIMEOUT_S
         for service in services:
@@ -82,18 +83,23 @@ class Supervisor:
         threading.Thread(target=self._watch, name="supervisor", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop all services, the last started first, each with its own time to finish."""
+        """Stop all services, those started last first; each may finish what it does."""
         self._stopping.set()
         with self._lock:
-            for service in reversed(self.services):
-                process = service.process
-                if process.poll() is None:
-                    process.send_signal(service.stop_signal)
+            for group in reversed(self.groups):
+                started = [service for service in group if service.process]
+                for service in started:
+                    service.process.send_signal(service.stop_signal)
+                for service in started:
                     with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(STOP_TIMEOUT_S)
-                _end_session(process.pid)
-                process.wait()
+                        service.process.wait(STOP_TIMEOUT_S)
+                    _end_session(service.process.pid)
+                    service.process.wait()
             self.process_list.unlink(missing_ok=True)
+
+    @property
+    def services(self) -> list[Service]:
+        return [service for group in self.groups for service in group]
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
@@ -126,12 +132,15 @@ class Supervisor:
                 start_new_session=True,
                 **service.run_as,
             )
-        running = {
-            str(each.process.pid): psutil.Process(each.process.pid).create_time()
+        service.started = psutil.Process(service.process.pid).create_time()
+        noted = {
+            each.name: {"pid": each.process.pid, "started": each.started}
             for each in self.services
-            if each.process and psutil.pid_exists(each.process.pid)
+            if each.process
         }
-        self.process_list.write_text(json.dumps(running))
+        aside = self.process_list.with_suffix(".new")
+        aside.write_text(json.dumps(noted))
+        aside.replace(self.process_list)
 
     def _tail(self, service: Service) -> str:
         log = (self.logs / f"{service.name}.log").read_text(errors="replace")
@@ -147,14 +156,14 @@ def end_leftovers(process_list: Path) -> None:
         noted = json.loads(process_list.read_text())
     except (OSError, ValueError):
         return
-    for pid, started in noted.items():
+    for each in reversed(noted.values()):
         with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(int(pid))
-            if abs(process.create_time() - started) < 1:
+            process = psutil.Process(each["pid"])
+            if abs(process.create_time() - each["started"]) < 1:
                 process.terminate()
                 with contextlib.suppress(psutil.TimeoutExpired):
                     process.wait(5)
-                _end_session(int(pid))
+                _end_session(process.pid)
     process_list.unlink(missing_ok=True)
 
 

@@ -1,24 +1,32 @@
 // The three pictures on the screen: one image pixel on one device pixel, all moved together.
 
 export const POSITIONS = ["left", "original", "right"];
-const GAP_PX = 12; // .stage's gap and padding in judging.css
-const ROOM_AROUND_PX = 180; // the bar above and the answers below
+const GAP_PX = 12; // CSS pixels between and around the pictures
+const ROOM_AROUND_PX = 180; // CSS pixels of the bar above and the answers below
 const PAN_STEP = 48; // image pixels for one press of a key
 
 /**
- * Sizes in CSS pixels for a picture of width x height image pixels.
+ * Where pictures of width x height image pixels go on a stage, all in whole device pixels.
  *
- * The window of each picture is as large as the picture, or as a third of the room if that is
- * smaller; both in whole device pixels, so that the browser never resamples.
+ * The window of each is as large as the picture, or as a third of the room if that is smaller;
+ * `slack` is how far the picture can be panned under it. `stage` and `room` are in CSS pixels.
  */
-export function layout({ width, height, roomWidth, roomHeight, ratio }) {
-  const widest = Math.floor(((roomWidth - 4 * GAP_PX) / 3) * ratio);
-  const tallest = Math.floor(roomHeight * ratio);
-  const view = { width: Math.min(width, widest), height: Math.min(height, tallest) };
+export function layout({ width, height, stage, roomHeight, ratio }) {
+  const gap = Math.round(GAP_PX * ratio);
+  const view = {
+    width: Math.min(width, Math.floor((stage.width * ratio - 4 * gap) / 3)),
+    height: Math.min(height, Math.floor(roomHeight * ratio)),
+  };
+  const left = stage.left * ratio + (stage.width * ratio - 3 * view.width - 2 * gap) / 2;
+  const top = stage.top * ratio + Math.max(gap, (stage.height * ratio - view.height) / 2);
   return {
-    image: { width: width / ratio, height: height / ratio },
-    view: { width: view.width / ratio, height: view.height / ratio },
-    slack: { x: width - view.width, y: height - view.height }, // image pixels to pan over
+    view,
+    gap,
+    places: POSITIONS.map((_, i) => ({
+      x: Math.round(left) + i * (view.width + gap),
+      y: Math.round(top),
+    })),
+    slack: { x: width - view.width, y: height - view.height },
   };
 }
 
@@ -70,8 +78,8 @@ export class Stage {
     this.size = { width: assignment.width, height: assignment.height };
     this.images = images;
     for (const position of POSITIONS) {
-      const layers = [images[position], images[`${position}-original`]].filter(Boolean);
-      this.views[position].replaceChildren(...layers);
+      const shown = [images[position], images[`${position}-original`]].filter(Boolean);
+      this.views[position].replaceChildren(...shown);
     }
     this.flip(false);
     this.arrange();
@@ -84,34 +92,32 @@ export class Stage {
 
   arrange() {
     const ratio = window.devicePixelRatio;
-    const sizes = layout({
-      ...this.size,
-      roomWidth: document.documentElement.clientWidth,
-      roomHeight: Math.max(240, window.innerHeight - ROOM_AROUND_PX),
-      ratio,
-    });
-    this.slack = sizes.slack;
-    for (const view of Object.values(this.views)) {
-      view.style.width = `${sizes.view.width}px`;
-      view.style.height = `${sizes.view.height}px`;
-    }
-    for (const answer of this.answers) answer.style.width = `${sizes.view.width}px`;
-    for (const image of Object.values(this.images)) {
-      image.style.width = `${sizes.image.width}px`;
-      image.style.height = `${sizes.image.height}px`;
-    }
-    const pannable = this.slack.x > 0 || this.slack.y > 0;
-    for (const view of Object.values(this.views)) view.toggleAttribute("data-pannable", pannable);
+    const roomHeight = Math.max(240, window.innerHeight - ROOM_AROUND_PX);
+    const tallest = Math.min(this.size.height / ratio, roomHeight);
+    this.element.style.minHeight = `${Math.ceil(tallest) + 2 * GAP_PX}px`;
+    const stage = this.element.getBoundingClientRect();
+    const { view, gap, places, slack } = layout({ ...this.size, stage, roomHeight, ratio });
+    this.slack = slack;
+    const pannable = slack.x > 0 || slack.y > 0;
     this.onPannable(pannable);
+    POSITIONS.forEach((position, i) => {
+      const element = this.views[position];
+      element.style.width = `${view.width}px`;
+      element.style.height = `${view.height}px`;
+      const [x, y] = [places[i].x / ratio - stage.left, places[i].y / ratio - stage.top];
+      element.style.transform = `translate(${x}px, ${y}px) scale(${1 / ratio})`;
+      element.toggleAttribute("data-pannable", pannable);
+    });
+    for (const answer of this.answers) answer.style.width = `${view.width / ratio}px`;
+    this.answers[0].parentElement.style.gap = `${gap / ratio}px`;
     this.panTo(this.pan);
   }
 
   panTo(pan) {
     this.pan = clampPan(pan, this.slack);
-    const ratio = window.devicePixelRatio;
     for (const image of Object.values(this.images)) {
-      image.style.left = `${-this.pan.x / ratio}px`;
-      image.style.top = `${-this.pan.y / ratio}px`;
+      image.style.left = `${-this.pan.x}px`;
+      image.style.top = `${-this.pan.y}px`;
     }
   }
 

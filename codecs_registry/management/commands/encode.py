@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
     def handle(self, *, images, codec, bpp, out, **options):
-        if any(target <= 0 for target in bpp):
+        if not all(0 < target < math.inf for target in bpp):
             raise CommandError("--bpp takes bits per pixel above 0")
         try:
             rows = encode_into_folder(

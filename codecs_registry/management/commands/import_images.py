@@ -3,6 +3,7 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 
 from codecs_registry.importing import find_pictures, import_files
+from codecs_registry.models import Collection
 
 
 class Command(BaseCommand):
@@ -13,9 +14,12 @@ class Command(BaseCommand):
         parser.add_argument("--collection", help="put them into the collection of this name")
 
     def handle(self, *, folder: Path, collection: str | None, **options):
+        longest = Collection._meta.get_field("name").max_length
+        if collection and len(collection) > longest:
+            raise CommandError(f"--collection takes a name of at most {longest} characters")
         try:
             paths = find_pictures(folder)
-        except NotADirectoryError as error:
+        except OSError as error:
             raise CommandError(str(error)) from None
         if not paths:
             raise CommandError(f"{folder} holds no files")

@@ -1,13 +1,11 @@
 import json
-import time
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
-from annotation.models import Campaign
-from evaluation.launching import find_sources, launch
+from evaluation.launching import EncodingFailed, find_sources, launch, wait_until_open
 from evaluation.study_files import InvalidStudy, read_study_file
 
 
@@ -27,7 +25,10 @@ class Command(BaseCommand):
         except InvalidStudy as error:
             raise CommandError(str(error)) from None
         if not options["no_wait"]:
-            self.wait(launched)
+            try:
+                wait_until_open(launched, progress=self.stderr.write)
+            except EncodingFailed as error:
+                raise CommandError(f"{error} Launch the same file again to retry.") from None
         page = settings.CLOSER_URL + reverse("study", args=[launched.slug])
         link = settings.CLOSER_URL + reverse("welcome", args=[launched.campaign.token])
         if options["json"]:
@@ -36,21 +37,3 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{launched.name}: {'launched' if is_new else 'was there already'}")
             self.stdout.write(f"page             {page}\nannotation link  {link}")
-
-    def wait(self, study):
-        reported = -1
-        while True:
-            study.campaign.refresh_from_db()
-            progress = study.encoding_progress()
-            if progress["ready"] != reported:
-                reported = progress["ready"]
-                self.stderr.write(f"encoded {reported} of {progress['total']}")
-            if study.campaign.state != Campaign.State.DRAFT:
-                return
-            if progress["failed"] + progress["ready"] == progress["total"] and progress["failed"]:
-                error = study.reconstructions.filter(state="failed").first().error
-                raise CommandError(
-                    f"{progress['failed']} reconstructions could not be made, the first because: "
-                    f"{error} Launch the same file again to retry."
-                )
-            time.sleep(0.5)

@@ -1,0 +1,174 @@
+"""The whole of Closer, started as its users start it, with data of its own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from PIL import Image
+
+from config.stack import embedded
+from tests import factories
+from tests.e2e.browser import find_chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, *, seconds: float = 60.0):
+    """What `condition` returns, as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {condition}"
+        time.sleep(0.05)
+    return result
+
+
+class Stack:
+    """A running `python -m config.stack` and what tests do with it."""
+
+    def __init__(self, data: Path, *, port: int | None = None) -> None:
+        self.data = data
+        self.port = port or free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.process: subprocess.Popen | None = None
+        self.stderr = data / f"stderr-{self.port}"
+        inherited = {"DATABASE_URL", "CELERY_BROKER_URL", "CLOSER_URL", "DJANGO_SETTINGS_MODULE"}
+        self.environment = {k: v for k, v in os.environ.items() if k not in inherited}
+        self.environment["CLOSER_DATA"] = str(data)
+
+    def start(self, *arguments: str) -> "Stack":
+        """Start it without the demo's studies, and wait until its pages answer."""
+        self.process = self.launch("--no-demo", *arguments)
+        wait_for(lambda: self.answers() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.said()
+        return self
+
+    def launch(self, *arguments: str, **options) -> subprocess.Popen:
+        command = [sys.executable, "-m", "config.stack", "--port", str(self.port), *arguments]
+        with self.stderr.open("w") as stderr:
+            return subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stderr=stderr, text=True, **options
+            )
+
+    def said(self) -> str:
+        """What the last start printed."""
+        return self.stderr.read_text()
+
+    def refuses(self) -> str:
+        """Start it where it cannot start; returns what it says of that."""
+        assert self.launch("--no-demo").wait(30) == 1
+        return self.said()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        return self.process.returncode
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        result = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or result.returncode == 0, result.stderr
+        return result
+
+    def sql(self, query: str, *values) -> list[tuple]:
+        settings = embedded.database(self.data)
+        with psycopg.connect(
+            host=settings["HOST"], user=settings["USER"], dbname=settings["NAME"]
+        ) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def pid(self, service: str) -> int:
+        listed = json.loads((embedded.run_folder(self.data) / "processes.json").read_text())
+        return listed[service]["pid"]
+
+    def launch_study(self, name: str, folder: Path, *, wait: bool = True, **keys) -> dict:
+        """Launch a study of the pictures in a folder; returns what `launch_study --json` says."""
+        settings = {"name": name, "images": str(folder), "codecs": ["jpeg", "webp"], **keys}
+        file = self.data / f"{name}.toml"
+        file.write_text("".join(f"{key} = {json.dumps(settings[key])}\n" for key in settings))
+        options = [] if wait else ["--no-wait"]
+        return json.loads(self.manage("launch_study", str(file), "--json", *options).stdout)
+
+    def make_researcher(self) -> tuple[str, str]:
+        self.environment["DJANGO_SUPERUSER_PASSWORD"] = "a long password"
+        self.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org")
+        return "ada", "a long password"
+
+
+@pytest.fixture
+def data_folder():
+    """A folder of its own under the system's temporary one: short enough for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="closer-stack-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def stack(data_folder):
+    running = Stack(data_folder).start()
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> Path:
+    """A folder of three small pictures."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed in range(3):
+        Image.fromarray(factories.pixels(160, 120, seed=seed)).save(folder / f"photo{seed}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    executable = find_chromium()
+    if executable is None:
+        pytest.fail("There is no Chromium; 'make test' installs one.")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page of a new browser profile; an error in its console fails the test."""
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    opened = context.new_page()
+    errors = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []

@@ -1,0 +1,368 @@
+"""Each user's journey, in a real browser, on the whole stack."""
+
+import csv
+import io
+import re
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
+
+SOONEST_ANSWER_MS = 300
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    # A short path of its own: Unix sockets live in it.
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp(prefix="closer-journeys-"))
+    running = Stack(folder).start()
+    running.make_researcher()
+    yield running
+    running.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for_next(page, shown: str | None) -> str | None:
+    """The token of the pair that is painted after `shown`; None when the thank-you is up."""
+    page.wait_for_function(
+        """shown => document.querySelector("[data-thanks]").checkVisibility()
+                 || (document.querySelector("[data-judge]").dataset.painted ?? shown) !== shown""",
+        arg=shown,
+    )
+    if page.is_visible("[data-thanks]"):
+        return None
+    return page.get_attribute("[data-judge]", "data-painted")
+
+
+def begin(page, link: str) -> str:
+    page.goto(link)
+    press_start(page)
+    page.wait_for_selector("[data-painted]")
+    return page.get_attribute("[data-judge]", "data-painted")
+
+
+def press_start(page) -> None:
+    page.wait_for_selector("button:focus:has-text('Start')")
+    page.keyboard.press("Enter")
+
+
+def sign_in(page, stack) -> None:
+    page.goto(f"{stack.url}/")
+    page.keyboard.type("ada")
+    page.keyboard.press("Tab")
+    page.keyboard.type("a long password")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Studies')")
+
+
+def stored_choices(stack, study: str) -> dict[str, str]:
+    return dict(
+        stack.sql(
+            """SELECT a.token, CASE WHEN j.ranks[1] = 1 THEN 'left' ELSE 'right' END
+               FROM annotation_judgment j JOIN annotation_assignment a ON a.id = j.assignment_id
+               JOIN annotation_task t ON t.id = a.task_id
+               JOIN evaluation_study s ON s.campaign_id = t.campaign_id WHERE s.name = %s""",
+            study,
+        )
+    )
+
+
+def stored_wins(stack, study: str) -> Counter:
+    """Wins by (stratum, codec), counted in the database and nowhere else."""
+    return Counter(
+        (f"{float(bpp):g}", codec)
+        for bpp, codec in stack.sql(
+            """SELECT t.target_bpp, r.codec FROM annotation_judgment j
+               JOIN annotation_assignment a ON a.id = j.assignment_id
+               JOIN annotation_task t ON t.id = a.task_id
+               JOIN codecs_registry_reconstruction r
+                 ON r.id = a.shown[array_position(j.ranks, 1::smallint)]
+               JOIN evaluation_study s ON s.campaign_id = t.campaign_id WHERE s.name = %s""",
+            study,
+        )
+    )
+
+
+def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_just_that(
+    stack, photographs, page
+):
+    launched = stack.launch_study("Journey", photographs, bpp=[0.5, 1.5], judgments_per_task=1)
+    pressed: dict[str, str] = {}
+
+    token = begin(page, launched["annotation_link"])
+    link = page.url
+    while token:
+        if len(pressed) == 3:
+            page.reload()
+            page.wait_for_selector("[data-painted]")
+            assert page.get_attribute("[data-judge]", "data-painted") == token
+        page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+        key, side = [("1", "left"), ("ArrowRight", "right"), ("2", "right")][len(pressed) % 3]
+        page.keyboard.press(key)
+        pressed[token] = side
+        token = wait_for_next(page, token)
+
+    assert page.is_visible("text=You judged 6 pairs.")
+    assert stored_choices(stack, "Journey") == pressed
+    page.goto(launched["annotation_link"])
+    assert page.url == link, "the campaign's link leads back to the annotator's own"
+    assert wait_for_next(page, None) is None
+
+    sign_in(page, stack)
+    page.click("text=Journey")
+    assert page.is_visible("text=6 of 6 wanted")
+    shown_wins = Counter()
+    for panel in page.query_selector_all("section[aria-labelledby^=stratum]"):
+        stratum = panel.query_selector("h2").inner_text().split()[0]
+        for row in panel.query_selector_all("table >> nth=0 >> tbody tr"):
+            codec, wins, *_ = [cell.inner_text() for cell in row.query_selector_all("td")]
+            shown_wins[f"{float(stratum):g}", codec] += int(wins)
+    assert +shown_wins == stored_wins(stack, "Journey")
+    assert page.query_selector("svg.marks"), "a plot beside the table"
+
+    with page.expect_download() as download:
+        page.click("text=Download judgments")
+    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    assert len(rows) == 6
+    assert Counter((f"{float(r['stratum']):g}", r[r["chosen"]]) for r in rows) == stored_wins(
+        stack, "Journey"
+    )
+    assert {row["simulated"] for row in rows} == {"false"}
+
+
+def test_the_exported_dataset_holds_what_was_judged(stack, photographs, data_folder):
+    stack.launch_study("Export", photographs, bpp=[0.5], judgments_per_task=4)
+    stack.manage(
+        *("simulate_annotators", "Export", "--annotators", "4", "--judgments", "9", "--seed", "3")
+    )
+    stack.manage("export_dataset", "Export", str(data_folder / "out"), "--format", "bapps")
+
+    root = data_folder / "out" / "2afc"
+    subsets = sorted({path.parent.name for path in root.glob("*/*/judge")})
+    assert subsets == ["simulated-bpp-0.5"], "simulated judgments cannot be taken for people's"
+    manifest = {
+        (row["split"], row["file"]): row
+        for row in csv.DictReader((data_folder / "out" / "manifest.csv").read_text().splitlines())
+    }
+    votes = stack.sql(
+        """SELECT src.sha256, r.codec, count(*) FROM annotation_judgment j
+           JOIN annotation_assignment a ON a.id = j.assignment_id
+           JOIN annotation_task t ON t.id = a.task_id
+           JOIN evaluation_study s ON s.campaign_id = t.campaign_id
+           JOIN codecs_registry_sourceimage src ON src.id = t.source_id
+           JOIN codecs_registry_reconstruction r
+             ON r.id = a.shown[array_position(j.ranks, 1::smallint)]
+           WHERE s.name = 'Export' GROUP BY 1, 2"""
+    )
+    wins = {(sha256, codec): count for sha256, codec, count in votes}
+    for judge in root.glob("*/*/judge/*.npy"):
+        row = manifest[judge.parents[2].name, judge.stem]
+        share = np.load(judge)
+        assert share.dtype == np.float32
+        assert share.shape == (1,)
+        assert share[0] == wins.get((row["sha256"], row["p1_codec"]), 0) / 4
+        sizes = {
+            Image.open(judge.parents[1] / part / f"{judge.stem}.png").size
+            for part in ("ref", "p0", "p1")
+        }
+        assert sizes == {(160, 120)}
+    assert len(manifest) == 3
+
+
+def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, photographs, page):
+    sign_in(page, stack)
+    page.click("text=New study")
+    page.fill("[name=collection]", "Uploaded")
+    page.set_input_files("[name=photographs]", sorted(photographs.iterdir()))
+    page.click("text=Add photographs")
+    assert page.is_visible("text=3 photographs are in “Uploaded”.")
+    page.fill("[name=name]", "By the page")
+    page.select_option("[name=images]", "Uploaded")
+    page.fill("[name=bpp]", "0.8 1.6")
+    page.click("button:has-text('Launch')")
+    page.wait_for_selector("text=No judgments yet", timeout=60_000)  # with no reload
+    link = page.input_value("#annotation-link")
+    begin(page, link)
+
+
+def test_holding_space_shows_the_original_in_place_of_both_copies(stack, photographs, page):
+    launched = stack.launch_study("Flip", photographs, bpp=[0.5])
+    begin(page, launched["annotation_link"])
+
+    def shown() -> list[str]:
+        return page.evaluate(
+            """() => ["left", "original", "right"].map(position =>
+                [...document.querySelectorAll(`[data-view=${position}] img`)]
+                  .filter(image => getComputedStyle(image).visibility === "visible")
+                  .map(image => image.src.split("/").pop()).join())"""
+        )
+
+    assert shown() == ["left.png", "original.png", "right.png"]
+    page.keyboard.down("Space")
+    assert shown() == ["original.png", "original.png", "original.png"]
+    page.keyboard.up("Space")
+    assert shown() == ["left.png", "original.png", "right.png"]
+    assert stored_choices(stack, "Flip") == {}
+
+
+def test_a_picture_is_shown_pixel_for_pixel_whatever_the_screen_scale(stack, photographs, browser):
+    launched = stack.launch_study("Scale", photographs, bpp=[0.5])
+    for ratio in (1, 1.25, 1.5, 2):
+        context = browser.new_context(
+            viewport={"width": 1366, "height": 768}, device_scale_factor=ratio
+        )
+        page = context.new_page()
+        begin(page, launched["annotation_link"])
+        box = page.query_selector("[data-view=left] img").bounding_box()
+        left, top, width, height = (box[side] * ratio for side in ("x", "y", "width", "height"))
+        assert (width, height) == pytest.approx((160, 120))
+        assert (left, top) == pytest.approx((round(left), round(top)))
+        source = page.get_attribute("[data-view=left] img", "src")
+        stored = np.asarray(Image.open(io.BytesIO(page.request.get(stack.url + source).body())))
+        screen = np.asarray(Image.open(io.BytesIO(page.screenshot(scale="device"))).convert("RGB"))
+        seen = screen[round(top) : round(top) + 120, round(left) : round(left) + 160]
+        assert np.array_equal(seen, stored)
+        context.close()
+
+
+def test_a_double_click_or_a_held_key_answers_one_pair_only(stack, photographs, page):
+    launched = stack.launch_study("Double", photographs, bpp=[0.5])
+    begin(page, launched["annotation_link"])
+    page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    page.dblclick("[data-closest=left]")
+    page.wait_for_timeout(200)
+    assert len(stored_choices(stack, "Double")) == 1
+
+
+def test_an_answer_given_while_the_connection_is_down_is_sent_when_it_is_back(
+    stack, photographs, page
+):
+    launched = stack.launch_study("Offline", photographs, bpp=[0.5])
+    token = begin(page, launched["annotation_link"])
+    page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    page.context.set_offline(True)
+    page.keyboard.press("2")
+    page.wait_for_selector("text=The connection is interrupted")
+    assert stored_choices(stack, "Offline") == {}
+    page.context.set_offline(False)
+    wait_for_next(page, token)
+    assert stored_choices(stack, "Offline") == {token: "right"}
+
+
+def test_a_picture_that_does_not_arrive_is_no_answer_and_its_pair_is_given_back(
+    stack, photographs, page
+):
+    launched = stack.launch_study("Broken", photographs, bpp=[0.5], judgments_per_annotator=1)
+    page.route("**/stimuli/**/left.png", lambda route: route.abort())
+    page.goto(launched["annotation_link"])
+    press_start(page)
+    page.wait_for_selector("button:focus:has-text('Try again')")
+    assert page.is_visible("text=The pictures could not be shown")
+    page.unroute("**/stimuli/**/left.png")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-painted]")
+    assert stored_choices(stack, "Broken") == {}
+
+
+def test_two_tabs_of_one_annotator_make_one_judgment(stack, photographs, page):
+    launched = stack.launch_study("Tabs", photographs, bpp=[0.5])
+    token = begin(page, launched["annotation_link"])
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_selector("[data-painted]")
+    assert other.get_attribute("[data-judge]", "data-painted") == token
+    for tab, key in ((page, "1"), (other, "2")):
+        tab.bring_to_front()
+        tab.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+        tab.keyboard.press(key)
+        wait_for_next(tab, token)
+    assert stored_choices(stack, "Tabs") == {token: "left"}
+
+
+WATCH_THE_SCREEN = """
+    // What a bystander sees, frame by frame, and when keys go down.
+    window.seen = {}; window.pressed = {}; window.showing = null;
+    const look = (now) => {
+      const shown = [...document.querySelectorAll("[data-view] img")].filter(
+        (image) => getComputedStyle(image).visibility === "visible" && image.checkVisibility()
+      );
+      if (shown.length === 3 && shown.every((image) => image.complete && image.naturalWidth)) {
+        window.showing = shown[0].src.split("/").at(-2);
+        window.seen[window.showing] ??= now;
+      }
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+    addEventListener("keydown", (event) => {
+      if (event.key === "1") window.pressed[window.showing] = event.timeStamp;
+    }, true);
+"""
+
+
+def test_stored_response_times_are_those_from_paint_to_key(stack, photographs, page):
+    launched = stack.launch_study("Timing", photographs, bpp=[0.5])
+
+    def late(route):  # pictures that come late must not count as thinking
+        time.sleep(0.3)
+        route.continue_()
+
+    page.route("**/right.png", late)
+    page.add_init_script(WATCH_THE_SCREEN)
+    token = begin(page, launched["annotation_link"])
+    truth = {}
+    while token:
+        page.wait_for_timeout(500)
+        page.keyboard.press("1")
+        following = wait_for_next(page, token)
+        truth[token] = page.evaluate("token => pressed[token] - seen[token]", token)
+        token = following
+    stored = dict(
+        stack.sql(
+            """SELECT a.token, j.response_ms FROM annotation_judgment j
+               JOIN annotation_assignment a ON a.id = j.assignment_id WHERE a.token = ANY(%s)""",
+            list(truth),
+        )
+    )
+    assert len(stored) == 3
+    for token, milliseconds in truth.items():
+        # Three frames of 60 Hz: on this machine's software renderer a frame can come late.
+        assert stored[token] == pytest.approx(milliseconds, abs=50)
+
+
+def test_without_scripts_the_judging_page_says_what_it_needs(stack, photographs, browser):
+    launched = stack.launch_study("No script", photographs, bpp=[0.5])
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(launched["annotation_link"])
+    said = page.locator("noscript >> css=*:has-text('Judging needs JavaScript')").first
+    assert said.is_visible()
+    press_start(page)
+    page.wait_for_selector("[data-judge]", state="attached")
+    assert said.is_visible()
+    context.close()
+
+
+def test_a_simulated_study_says_so_everywhere(stack, photographs, page):
+    stack.launch_study("Made up", photographs, bpp=[0.5], judgments_per_task=2)
+    said = stack.manage(
+        *("simulate_annotators", "Made up", "--annotators", "2", "--judgments", "3", "--seed", "1")
+    )
+    assert re.search(r"6 simulated judgments by 2 annotators", said.stdout)
+    sign_in(page, stack)
+    assert page.is_visible("tr:has-text('Made up') >> text=+ 6 simulated")
+    page.click("text=Made up")
+    assert page.is_visible("text=Everything below was answered by simulated annotators")
+    with page.expect_download() as download:
+        page.click("text=Download judgments")
+    rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    assert [row["simulated"] for row in rows] == ["true"] * 6

@@ -1,0 +1,174 @@
+"""Makes what tests need, with real pictures, real files and only what a test cares about named."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+
+import numpy as np
+
+from annotation import serving
+from annotation.models import Annotator, Campaign, Task, TaskReconstruction
+from annotation.stimuli import delivered_bytes
+from codecs_registry import blobs
+from codecs_registry.codecs import get_codec
+from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.pictures import Pixels, identify, write_png
+from evaluation import launching
+from evaluation.models import Study
+from evaluation.study_files import StudySpecification
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_numbers = count(1)
+
+
+def pixels(width: int = 48, height: int = 32, *, seed: int = 0) -> Pixels:
+    """A smooth picture with some texture, (height, width, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.linspace(0, 3, width), np.linspace(0, 2, height))
+    planes = [np.sin(x * a + y * b + c) for a, b, c in rng.uniform(0, 3, (3, 3))]
+    smooth = 128 + 90 * np.stack(planes, axis=-1)
+    return np.clip(smooth + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def source_image(picture: Pixels | None = None, *, name: str | None = None) -> SourceImage:
+    number = next(_numbers)
+    picture = pixels(seed=number) if picture is None else picture
+    png = write_png(picture)
+    height, width, _ = picture.shape
+    return SourceImage.objects.create(
+        sha256=identify(picture),
+        width=width,
+        height=height,
+        name=name or f"photo-{number}.png",
+        png=blobs.put(png, ".png"),
+        png_bytes=len(png),
+    )
+
+
+def reconstruction(
+    source: SourceImage, codec: str, *, bpp: str = "0.37", **fields
+) -> Reconstruction:
+    """A ready reconstruction, with files of its own."""
+    picture = pixels(source.width, source.height, seed=next(_numbers))
+    png = write_png(picture)
+    bitstream = picture.tobytes()[:100]
+    return Reconstruction.objects.create(
+        **{
+            "source": source,
+            "codec": codec,
+            "codec_version": f"{codec} 1",
+            "target_bpp": Decimal(bpp),
+            "state": Reconstruction.State.READY,
+            "bitstream": blobs.put(bitstream, f".{codec}"),
+            "size_bytes": len(bitstream),
+            "decoded": blobs.put(png, ".png"),
+            "decoded_bytes": len(png),
+            "actual_bpp": float(bpp),
+            **fields,
+        }
+    )
+
+
+def campaign(**fields) -> Campaign:
+    return Campaign.objects.create(
+        **{
+            "state": Campaign.State.OPEN,
+            "kind": "2afc",
+            "judgments_per_task": 3,
+            "seed": 1,
+            **fields,
+        }
+    )
+
+
+def task(
+    of: Campaign,
+    source: SourceImage | None = None,
+    codecs: tuple[str, str] = ("avif", "jpeg"),
+    *,
+    bpp: str = "0.37",
+    made: dict | None = None,
+    **fields,
+) -> Task:
+    """A 2AFC task. `made` shares reconstructions between tasks, by (source id, codec, bpp)."""
+    source = source or source_image()
+    made = {} if made is None else made
+    shown = []
+    for codec in codecs:
+        key = source.id, codec, bpp
+        if key not in made:
+            made[key] = reconstruction(source, codec, bpp=bpp)
+        shown.append(made[key])
+    created = Task.objects.create(
+        **{
+            "campaign": of,
+            "source": source,
+            "target_bpp": Decimal(bpp),
+            "places_left": of.judgments_per_task,
+            "order_key": next(_numbers) * 0.618 % 1,
+            "delivery_bytes": delivered_bytes(
+                [source.png_bytes, *(each.decoded_bytes for each in shown)]
+            ),
+            **fields,
+        }
+    )
+    TaskReconstruction.objects.bulk_create(
+        TaskReconstruction(task=created, reconstruction=each) for each in shown
+    )
+    return created
+
+
+def open_campaign(tasks: int = 3, **fields) -> Campaign:
+    """A campaign with so many 2AFC tasks, each on a source image of its own."""
+    created = campaign(**fields)
+    for _ in range(tasks):
+        task(created)
+    return created
+
+
+def annotator(of: Campaign, **fields) -> Annotator:
+    return Annotator.objects.create(campaign=of, **fields)
+
+
+def judge_all(who: Annotator, *, choose=lambda assignment: "left", now=NOW) -> int:
+    """Have an annotator judge everything there is for them; returns how much that was."""
+    judged = 0
+    while held := serving.lease(who, now=now):
+        serving.judge(held[0], closest=choose(held[0]), response_ms=1000, viewing={}, now=now)
+        judged += 1
+    return judged
+
+
+def preferring(*codecs: str):
+    """What an annotator chooses who finds earlier codecs of the list closer than later ones."""
+
+    def choose(assignment) -> str:
+        shown = Reconstruction.objects.in_bulk(assignment.shown)
+        left, right = (codecs.index(shown[each].codec) for each in assignment.shown)
+        return "left" if left < right else "right"
+
+    return choose
+
+
+def study(
+    name: str = "Sea",
+    *,
+    sources: int = 2,
+    codecs: tuple[str, ...] = ("avif", "jpeg"),
+    bpp: tuple[str, ...] = ("0.37",),
+    ready: bool = True,
+    **asked,
+) -> Study:
+    """A launched study: open, unless its stimuli are not `ready` but wait to be encoded."""
+    pictures = [source_image() for _ in range(sources)]
+    if ready:
+        for picture in pictures:
+            for codec in codecs:
+                for target in bpp:
+                    reconstruction(
+                        picture, codec, bpp=target, codec_version=get_codec(codec).version()
+                    )
+    specification = StudySpecification.from_mapping(
+        {"name": name, "images": "-", "codecs": list(codecs), "bpp": list(bpp), **asked}
+    )
+    return launching.launch(specification, pictures)[0]

@@ -1,0 +1,40 @@
+"""A pytest plugin: the servers that the tests run on.
+
+They are the ones that the environment names (DATABASE_URL, CELERY_BROKER_URL), else an embedded
+PostgreSQL and Valkey that live as long as the test run. It is loaded before Django's settings are
+read, and once for all processes of a parallel run.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from config.stack.supervisor import Supervisor
+
+IS_MAIN_PROCESS = "PYTEST_XDIST_WORKER" not in os.environ
+
+if IS_MAIN_PROCESS:
+    os.environ["CLOSER_DATA"] = tempfile.mkdtemp(prefix="closer-tests-")
+    os.environ["CLOSER_URL"] = "http://localhost"
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+
+DATA = Path(os.environ["CLOSER_DATA"])
+_supervisor = None
+
+
+def pytest_configure(config) -> None:
+    global _supervisor
+    if not IS_MAIN_PROCESS or config.option.collectonly:
+        return
+    from config.stack.__main__ import servers
+
+    _supervisor = Supervisor(logs=DATA / "logs", process_list=DATA / "processes.json")
+    _supervisor.start(*servers(DATA))
+
+
+def pytest_unconfigure() -> None:
+    if _supervisor is not None:
+        _supervisor.stop()
+    if IS_MAIN_PROCESS:
+        shutil.rmtree(DATA, ignore_errors=True)
