@@ -6,9 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from annotation.models import Judgment
 from annotation.records import comparison_records
-from evaluation.models import Study
+from evaluation.models import SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.statistics import (
     Comparisons,
@@ -25,14 +24,6 @@ from evaluation.statistics import (
 BOOTSTRAP_SEED = 2018
 NOT_YET = ("krippendorff_alpha", "fleiss_kappa", "kendall_w", "repeat_agreement")
 LATER = "this version does not compute it yet"
-PEOPLE, SIMULATED = "people", "simulated"
-
-
-def populations(study: Study) -> dict[str, int]:
-    """How many judgments people and simulated annotators gave."""
-    judgments = Judgment.objects.filter(assignment__task__campaign=study.campaign_id)
-    simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
-    return {PEOPLE: judgments.count() - simulated, SIMULATED: simulated}
 
 
 def analyse_study(study: Study, *, population: str, confidence: float = 0.95) -> dict:

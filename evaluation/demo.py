@@ -10,7 +10,6 @@ from django.contrib.auth import get_user_model
 
 from codecs_registry.importing import find_pictures, import_files
 from codecs_registry.models import Collection
-from evaluation.analysis import SIMULATED, populations
 from evaluation.launching import (
     EncodingFailed,
     collection_sources,
@@ -18,8 +17,7 @@ from evaluation.launching import (
     retry_encoding,
     wait_until_open,
 )
-from evaluation.models import Study
-from evaluation.simulation import simulate
+from evaluation.models import SIMULATED, Study
 from evaluation.study_files import InvalidStudy, StudySpecification
 
 # Colour photographs inside scikit-image's package; docs/images.md gives origins and licences.
@@ -82,8 +80,10 @@ def simulate_example(example: Study, *, url: str) -> int:
 
     Raises SimulationFailed.
     """
-    if populations(example)[SIMULATED]:
+    if example.judgment_counts()[SIMULATED]:
         return 0
+    from evaluation.simulation import simulate  # slow to import, and needed once
+
     acknowledged = simulate(
         example.campaign,
         url=url,

@@ -175,14 +175,19 @@ def wait_until_open(
     Says so once if nothing moves for `patience_s`. Raises EncodingFailed once nothing is left to
     wait for.
     """
-    reported, moved_at = None, time.monotonic()
+    ready, reported, moved_at = None, None, time.monotonic()
     while True:
         study.campaign.refresh_from_db()
+        is_open = study.campaign.state != Campaign.State.DRAFT
+        if is_open and reported is None:
+            return  # it was already: nothing to tell
         counts = study.encoding_progress()
-        if counts["ready"] != reported:
-            reported, moved_at = counts["ready"], time.monotonic()
-            progress(f"encoded {reported} of {counts['total']} reconstructions")
-        if study.campaign.state != Campaign.State.DRAFT:
+        if counts["ready"] != ready:
+            ready, moved_at = counts["ready"], time.monotonic()
+        if (tenth := 10 * ready // counts["total"]) != reported:
+            reported = tenth
+            progress(f"encoded {ready} of {counts['total']} reconstructions")
+        if is_open:
             return
         if counts["failed"] and counts["failed"] + counts["ready"] == counts["total"]:
             first = study.reconstructions.filter(state=State.FAILED).first()

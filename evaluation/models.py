@@ -6,8 +6,11 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from annotation.models import Campaign
+from annotation.models import Campaign, Judgment
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+
+# Who judged: their judgments are never analysed together.
+PEOPLE, SIMULATED = "people", "simulated"
 
 
 class Study(models.Model):
@@ -36,6 +39,12 @@ class Study(models.Model):
     @property
     def strata(self) -> list[str]:
         return [stratum_name(target) for target in self.targets_bpp]
+
+    def judgment_counts(self) -> dict[str, int]:
+        """How many judgments people gave, and how many simulated annotators."""
+        judgments = Judgment.objects.filter(assignment__task__campaign=self.campaign_id)
+        simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
+        return {PEOPLE: judgments.count() - simulated, SIMULATED: simulated}
 
     def encoding_progress(self) -> dict[str, int]:
         """How many of its reconstructions are in each state, and in all."""

@@ -13,6 +13,8 @@ import vl_convert
 # yellow and the black, which vanish on a light or a dark page.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+# On a page, its theme decides (closer.css); alone, the colours above.
+SERIES = [f"var(--series-{i}, {colour})" for i, colour in enumerate(COLOURS, start=1)]
 TEXT = "currentColor"
 
 
@@ -27,7 +29,7 @@ def win_share_plot(analysis: dict) -> str | None:
     if not rows:
         return None
     order = list(dict.fromkeys(row["stratum"] for row in rows))
-    colour, shape = _codec_channels(legend=None)  # the axis names them
+    colour, shape = _codec_channels(analysis, legend=None)  # the axis names them
     axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
     low = alt.X("low:Q", title="share of wins", scale=alt.Scale(domain=[0, 1]), axis=axis)
     base = alt.Chart().encode(
@@ -57,7 +59,7 @@ def scale_plot(analysis: dict) -> str | None:
         return None
     ticks = sorted({row["bpp"] for row in rows})
     # Intervals of codecs at one bit rate would lie on each other: each codec is moved a little.
-    codecs = sorted({row["codec"] for row in rows})
+    codecs = _codecs(analysis)
     for row in rows:
         row["at"] = row["bpp"] * (1 + 0.025 * (codecs.index(row["codec"]) - (len(codecs) - 1) / 2))
     x = alt.X(
@@ -68,8 +70,8 @@ def scale_plot(analysis: dict) -> str | None:
     )
     y = alt.Y("score:Q", title="closer to the original → (log-odds)")
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
-    plain, _ = _codec_channels(legend=None)
-    colour, shape = _codec_channels(legend=alt.Legend(labelLimit=0))
+    plain, _ = _codec_channels(analysis, legend=None)
+    colour, shape = _codec_channels(analysis, legend=alt.Legend(labelLimit=0))
     chart = (
         base.mark_line(strokeWidth=1, opacity=0.6).encode(y=y, color=plain)
         + base.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q", color=plain)
@@ -79,17 +81,34 @@ def scale_plot(analysis: dict) -> str | None:
     return _svg(chart.properties(width=640, height=300))
 
 
-def _codec_channels(*, legend: alt.Legend | None):
+def _codecs(analysis: dict) -> list[str]:
+    strata = analysis["strata"].values()
+    return sorted({each["condition"] for values in strata for each in values["win_share"]})
+
+
+def _codec_channels(analysis: dict, *, legend: alt.Legend | None):
+    """A codec has one colour and one shape in all plots of an analysis. (Equal domains, spelled
+    out, are also what makes the two legends one.)"""
+    codecs = _codecs(analysis)
+
+    def scale(values: list[str]) -> alt.Scale:
+        return alt.Scale(domain=codecs, range=[values[i % len(values)] for i in range(len(codecs))])
+
     return (
-        alt.Color("codec:N", scale=alt.Scale(range=COLOURS), title=None, legend=legend),
-        alt.Shape("codec:N", scale=alt.Scale(range=SHAPES), title=None, legend=legend),
+        alt.Color("codec:N", scale=scale(SERIES), title=None, legend=legend),
+        alt.Shape("codec:N", scale=scale(SHAPES), title=None, legend=legend),
     )
 
 
 def _svg(chart: alt.TopLevelMixin) -> str:
     text = {"labelColor": TEXT, "titleColor": TEXT, "labelFontSize": 13, "titleFontSize": 13}
     chart = (
-        chart.configure(font="system-ui, sans-serif", background="transparent")
+        chart.configure(
+            font="system-ui, sans-serif",
+            background="transparent",
+            # Text is measured here in another font than the page's: leave it room.
+            padding={"left": 24, "right": 40, "top": 4, "bottom": 4},
+        )
         .configure_axis(
             **text,
             titleFontWeight="normal",

@@ -14,10 +14,9 @@ from zipstream import ZipStream
 
 from annotation.datasets import bapps_files, judgments_csv
 from codecs_registry.models import Reconstruction
-from evaluation import launching, plots
-from evaluation.analysis import PEOPLE, SIMULATED, analyse_study, populations
+from evaluation import launching
 from evaluation.forms import StudyForm, UploadForm
-from evaluation.models import Study
+from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.study_files import InvalidStudy
 
@@ -46,7 +45,11 @@ class SignIn(LoginView):
 @require_GET
 def studies(request: HttpRequest) -> HttpResponse:
     listed = [
-        {"study": study, "judgments": populations(study), "encoding": study.encoding_progress()}
+        {
+            "study": study,
+            "judgments": study.judgment_counts(),
+            "encoding": study.encoding_progress(),
+        }
         for study in Study.objects.select_related("campaign")
     ]
     return render(request, "evaluation/studies.html", {"studies": listed})
@@ -99,7 +102,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 def study(request: HttpRequest, slug: str) -> HttpResponse:
     """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
     found = _study(slug)
-    counts = populations(found)
+    counts = found.judgment_counts()
     default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
     population = request.GET.get("judged_by", default)
     if population not in counts:
@@ -121,6 +124,10 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
     if counts[population]:
+        # Imported here: together they take half a second, which only this page needs.
+        from evaluation import plots
+        from evaluation.analysis import analyse_study
+
         analysis = analyse_study(found, population=population)
         context |= {
             "analysis": analysis,

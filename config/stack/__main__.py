@@ -93,7 +93,8 @@ def run(options: argparse.Namespace, data: Path) -> int:
         supervisor.start(*servers(data))
         supervisor.watch()
         migrate(data)
-        supervisor.start(worker(data), web(options.host, options.port))
+        supervisor.start(web(options.host, options.port))
+        supervisor.start(worker())  # nobody waits for it
         (run_folder / "url").write_text(os.environ["CLOSER_URL"])
         if options.no_demo:
             say(f"\n  Closer runs at {url}\n  Ctrl-C stops it.\n")
@@ -166,19 +167,18 @@ def migrate(data: Path) -> None:
         call_command("migrate", verbosity=0)
 
 
-def worker(data: Path) -> Service:
+def worker() -> Service:
     # One process a core; beat rides along, since this stack has one worker only.
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--beat"]
     command += ["--queues=encode,analyse,train", "--loglevel=INFO", "--without-mingle"]
     command += [f"--hostname=stack-{os.getpid()}@%h", f"--concurrency={os.cpu_count() or 1}"]
-    # It starts beside the web server; nobody has to wait for it.
     return Service("worker", command, is_ready=lambda: True)
 
 
 def web(host: str, port: int) -> Service:
     command = [sys.executable, "-m", "gunicorn", "config.wsgi", f"--bind={host}:{port}"]
     command += ["--worker-class=gthread", "--workers=2", "--threads=8", "--graceful-timeout=5"]
-    command += ["--no-control-socket"]
+    command += ["--preload", "--no-control-socket"]
     return Service("web", command, is_ready=lambda: serves(f"http://127.0.0.1:{port}/healthz"))
 
 

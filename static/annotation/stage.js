@@ -95,11 +95,18 @@ export class Stage {
     const roomHeight = Math.max(240, window.innerHeight - ROOM_AROUND_PX);
     const tallest = Math.min(this.size.height / ratio, roomHeight);
     this.element.style.minHeight = `${Math.ceil(tallest) + 2 * GAP_PX}px`;
-    const stage = this.element.getBoundingClientRect();
-    const { view, gap, places, slack } = layout({ ...this.size, stage, roomHeight, ratio });
+    const measure = () => {
+      const stage = this.element.getBoundingClientRect();
+      return { stage, ...layout({ ...this.size, stage, roomHeight, ratio }) };
+    };
+    const { view, gap, slack } = measure();
     this.slack = slack;
     const pannable = slack.x > 0 || slack.y > 0;
     this.onPannable(pannable);
+    for (const answer of this.answers) answer.style.width = `${view.width / ratio}px`;
+    this.answers[0].parentElement.style.gap = `${gap / ratio}px`;
+    // What is below has its size now, so the stage has its own.
+    const { stage, places } = measure();
     POSITIONS.forEach((position, i) => {
       const element = this.views[position];
       element.style.width = `${view.width}px`;
@@ -108,8 +115,6 @@ export class Stage {
       element.style.transform = `translate(${x}px, ${y}px) scale(${1 / ratio})`;
       element.toggleAttribute("data-pannable", pannable);
     });
-    for (const answer of this.answers) answer.style.width = `${view.width / ratio}px`;
-    this.answers[0].parentElement.style.gap = `${gap / ratio}px`;
     this.panTo(this.pan);
   }
 

@@ -327,7 +327,7 @@ def test_no_codec_is_more_often_p0_because_of_its_name():
     campaign = factories.campaign()
     made: dict = {}
     picture = factories.pixels(9, 9)
-    for number in range(60):
+    for number in range(30):
         source = factories.source_image(picture + np.uint8(number))
         for codecs in (("avif", "jpeg"), ("jpeg", "webp"), ("webp", "avif")):
             factories.task(campaign, source, codecs, made=made, places_left=1)
@@ -335,12 +335,12 @@ def test_no_codec_is_more_often_p0_because_of_its_name():
         [assignment] = serving.lease(factories.annotator(campaign), now=NOW, ahead=1)
         serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=NOW)
     found = pairs(campaign)
-    assert len(found) == 180
+    assert len(found) == 90
     p0 = Counter(pair.p0.codec for pair in found)
-    # Each codec is in 120 pairs: outside 40 to 80 with a probability of 2 in 10,000.
-    assert all(40 <= p0[codec] <= 80 for codec in ("avif", "jpeg", "webp"))
+    # Each codec is in 60 pairs: three standard deviations are 12, and the seed is fixed.
+    assert all(18 <= p0[codec] <= 42 for codec in ("avif", "jpeg", "webp"))
     alphabetical = sum(pair.p0.codec < pair.p1.codec for pair in found)
-    assert 65 <= alphabetical <= 115
+    assert 30 <= alphabetical <= 60
 
 
 def test_which_is_p0_stays_when_more_is_judged_and_changes_with_the_seed():

@@ -8,7 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.datasets import judgments_csv
-from evaluation.analysis import PEOPLE, SIMULATED, analyse, analyse_study, populations
+from evaluation.analysis import analyse, analyse_study
+from evaluation.models import PEOPLE, SIMULATED
 from evaluation.statistics import Comparisons
 from tests import factories
 from tests.factories import preferring
@@ -94,7 +95,7 @@ def test_side_bias_is_how_much_more_often_than_half_an_annotator_chose_the_left(
 def test_what_people_and_what_simulations_said_is_never_mixed():
     alone = judged_study("Alone")
     mixed = judged_study("Mixed", simulated=[JPEG_FIRST] * 4)
-    assert populations(mixed) == {PEOPLE: 6, SIMULATED: 8}
+    assert mixed.judgment_counts() == {PEOPLE: 6, SIMULATED: 8}
     of_people, of_simulated = people(mixed), analyse_study(mixed, population=SIMULATED)
     assert of_people["strata"] == people(alone)["strata"]
     stratum = of_simulated["strata"]["0.37"]

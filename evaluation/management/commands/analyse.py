@@ -3,8 +3,9 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
-from evaluation.analysis import PEOPLE, SIMULATED, analyse, analyse_study
+from evaluation.analysis import analyse, analyse_study
 from evaluation.management.study_argument import find_study
+from evaluation.models import PEOPLE, SIMULATED
 from evaluation.statistics import InvalidComparisons, read_comparisons
 
 
