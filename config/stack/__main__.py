@@ -16,6 +16,7 @@ from pathlib import Path
 from config.stack import embedded
 from config.stack.supervisor import Service, StartFailed, Supervisor, end_leftovers
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 
@@ -30,8 +31,8 @@ def say(line: str) -> None:
 def main() -> int:
     options = parse_arguments()
     data = Path(os.environ.get("CLOSER_DATA") or BASE_DIR / "var").resolve()
-    # Both as Ctrl-C does, also where a shell started us with Ctrl-C ignored.
-    for each in (signal.SIGINT, signal.SIGTERM):
+    # All as Ctrl-C does, also where a shell started us with Ctrl-C ignored.
+    for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
     try:
         with only_stack_over(data):
@@ -107,8 +108,8 @@ def run(options: argparse.Namespace, data: Path) -> int:
     except KeyboardInterrupt:
         say("\nStopping ...")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C leaves nothing half-stopped
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for each in STOP_SIGNALS:  # a second Ctrl-C leaves nothing half-stopped
+            signal.signal(each, signal.SIG_IGN)
         supervisor.stop()
     say("Stopped. The next start goes on from here.")
     return 0

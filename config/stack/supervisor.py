@@ -19,6 +19,8 @@ import psutil
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LONGEST_BACKOFF_S = 5.0
+LEFTOVERS_TIMEOUT_S = 5.0
+SAME_START_S = 5.0  # start times are reckoned from the clock, which may have been set meanwhile
 
 
 class StartFailed(Exception):
@@ -134,7 +136,11 @@ class Supervisor:
             )
         service.started = psutil.Process(service.process.pid).create_time()
         noted = {
-            each.name: {"pid": each.process.pid, "started": each.started}
+            each.name: {
+                "pid": each.process.pid,
+                "started": each.started,
+                "stop_signal": int(each.stop_signal),
+            }
             for each in self.services
             if each.process
         }
@@ -156,14 +162,16 @@ def end_leftovers(process_list: Path) -> None:
         noted = json.loads(process_list.read_text())
     except (OSError, ValueError):
         return
-    for each in reversed(noted.values()):
+    left = []
+    for each in noted.values():
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(each["pid"])
-            if abs(process.create_time() - each["started"]) < 1:
-                process.terminate()
-                with contextlib.suppress(psutil.TimeoutExpired):
-                    process.wait(5)
-                _end_session(process.pid)
+            if abs(process.create_time() - each["started"]) < SAME_START_S:
+                process.send_signal(each["stop_signal"])
+                left.append(process)
+    psutil.wait_procs(left, timeout=LEFTOVERS_TIMEOUT_S)
+    for process in left:
+        _end_session(process.pid)
     process_list.unlink(missing_ok=True)
 
 

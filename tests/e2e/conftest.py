@@ -54,7 +54,7 @@ class Stack:
     def start(self, *arguments: str) -> "Stack":
         """Start it without the demo's studies, and wait until its pages answer."""
         self.process = self.launch("--no-demo", *arguments)
-        wait_for(lambda: self.answers() or self.process.poll() is not None)
+        wait_for(lambda: "Closer runs at" in self.said() or self.process.poll() is not None)
         assert self.process.poll() is None, self.said()
         return self
 
@@ -147,7 +147,7 @@ def photographs(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would keep Django's tests from their database
 def browser():
     from playwright.sync_api import sync_playwright
 

@@ -93,6 +93,11 @@ def stored_wins(stack, study: str) -> Counter:
     )
 
 
+def pixels_of(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_just_that(
     stack, photographs, page
 ):
@@ -171,11 +176,11 @@ def test_the_exported_dataset_holds_what_was_judged(stack, photographs, data_fol
         assert share.dtype == np.float32
         assert share.shape == (1,)
         assert share[0] == wins.get((row["sha256"], row["p1_codec"]), 0) / 4
-        sizes = {
-            Image.open(judge.parents[1] / part / f"{judge.stem}.png").size
-            for part in ("ref", "p0", "p1")
-        }
-        assert sizes == {(160, 120)}
+        ref, p0, p1 = (
+            pixels_of(judge.parents[1] / part / f"{judge.stem}.png") for part in ("ref", "p0", "p1")
+        )
+        assert np.array_equal(ref, pixels_of(photographs / row["content"]))
+        assert ref.shape == p0.shape == p1.shape == (120, 160, 3)
     assert len(manifest) == 3
 
 

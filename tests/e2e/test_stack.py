@@ -97,7 +97,7 @@ def test_it_runs_as_an_ordinary_user(data_folder):
     stack = Stack(data_folder)
     stack.environment["HOME"] = str(data_folder)
     stack.process = stack.launch("--no-demo", user="nobody", group="nogroup", extra_groups=[])
-    wait_for(lambda: stack.answers() or stack.process.poll() is not None)
+    wait_for(lambda: "Closer runs at" in stack.said() or stack.process.poll() is not None)
     assert stack.process.poll() is None, stack.said()
     owners = {psutil.Process(stack.pid(name)).username() for name in ("postgres", "web", "worker")}
     assert owners == {"nobody"}
