@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from config.stack import embedded
 from config.stack.supervisor import Service, StartFailed, Supervisor, end_leftovers
 
@@ -37,7 +39,7 @@ def main() -> int:
     try:
         with only_stack_over(data):
             return run(options, data)
-    except CannotStart as error:
+    except (CannotStart, StartFailed, ImproperlyConfigured) as error:
         say(f"Closer cannot start: {error}")
         return 1
     except KeyboardInterrupt:
@@ -48,10 +50,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m config.stack", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves other machines, too")
-    parser.add_argument("--images", type=Path, help="photographs for the demo's study")
+    parser.add_argument("--images", type=_folder, help="photographs for the demo's study")
     parser.add_argument("--fresh", action="store_true", help="delete all data first")
     parser.add_argument("--no-demo", action="store_true", help="start with no study of its own")
     return parser.parse_args()
+
+
+def _folder(name: str) -> Path:
+    return Path(name).expanduser()  # not every shell does it behind IMAGES=
 
 
 class only_stack_over:  # noqa: N801  (a context manager, used as a statement)
@@ -102,9 +108,6 @@ def run(options: argparse.Namespace, data: Path) -> int:
         else:
             prepare_demo(options.images, url, started)
         threading.Event().wait()
-    except StartFailed as error:
-        say(f"Closer cannot start: {error}")
-        return 1
     except KeyboardInterrupt:
         say("\nStopping ...")
     finally:

@@ -35,11 +35,17 @@ def committed(django_db_setup, django_db_blocker):
                 model.objects.all().delete()
 
 
-def wait_until_somebody_waits_for_a_lock() -> None:
-    deadline = time.monotonic() + 30
-    with connection.cursor() as cursor:
+def wait_until_somebody_waits_for(holder) -> None:
+    """Until a transaction of another connection waits for one of `holder`'s, a connection."""
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))",
+                [pid],
+            )
             if cursor.fetchone()[0]:
                 return
             time.sleep(0.01)
@@ -94,10 +100,38 @@ def test_a_pair_that_is_being_judged_in_another_tab_is_not_given_again():
     with transaction.atomic():
         serving.judge(judged, closest="left", response_ms=1, viewing={}, now=NOW)
         second_tab.start()
-        wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for(connection)
     second_tab.join(timeout=30)
     assert judged not in given
     assert given[0] == ahead
+
+
+def test_who_waits_for_a_task_holds_no_other_and_so_nobody_in_turn_waits_for_them():
+    campaign = factories.open_campaign(2, judgments_per_task=1)
+    taken, left = campaign.tasks.all()
+    campaign.tasks.filter(id=taken.id).update(priority=1)
+    annotator = factories.annotator(campaign)
+    given = []
+    asking = threading.Thread(
+        target=lambda: (given.extend(serving.lease(annotator, now=NOW)), connection.close())
+    )
+    touch = "UPDATE annotation_task SET delivery_bytes = delivery_bytes WHERE id = %s"
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(touch, [left.id])
+            with transaction.atomic():
+                campaign.tasks.filter(id=taken.id).update(places_left=0)
+                asking.start()
+                wait_until_somebody_waits_for(connection)
+            wait_until_somebody_waits_for(other)
+            cursor.execute(touch, [taken.id])  # a deadlock, if who asks held on to it
+            cursor.execute("COMMIT")
+    finally:
+        other.close()
+    asking.join(timeout=30)
+    assert [each.task for each in given] == [left]
 
 
 def test_the_rules_hold_while_leases_end_answers_come_late_and_pairs_are_given_back():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
 
@@ -56,11 +56,11 @@ def press_start(page) -> None:
     page.keyboard.press("Enter")
 
 
-def sign_in(page, stack) -> None:
+def sign_in(page, stack, name: str = "ada", password: str = "a long password") -> None:
     page.goto(f"{stack.url}/")
-    page.keyboard.type("ada")
+    page.keyboard.type(name)
     page.keyboard.press("Tab")
-    page.keyboard.type("a long password")
+    page.keyboard.type(password)
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('Studies')")
 
@@ -182,6 +182,27 @@ def test_the_exported_dataset_holds_what_was_judged(stack, photographs, data_fol
         assert np.array_equal(ref, pixels_of(photographs / row["content"]))
         assert ref.shape == p0.shape == p1.shape == (120, 160, 3)
     assert len(manifest) == 3
+
+
+def test_the_demo_leads_a_newcomer_to_ten_judged_pairs_and_to_results(
+    photographs, data_folder, page
+):
+    demo = Stack(data_folder)
+    demo.process = demo.launch("--images", str(photographs))
+    wait_for(lambda: "have judged the example" in demo.said() or demo.process.poll() is not None)
+    said = demo.said()
+    token = begin(page, re.search(r"Judge pairs +(\S+)", said)[1])
+    while token:
+        page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+        page.keyboard.press("ArrowLeft")
+        token = wait_for_next(page, token)
+    assert page.is_visible("text=You judged 10 pairs.")
+
+    sign_in(page, demo, *re.search(r"name +(\S+)\n +password +(\S+)", said).groups())
+    page.click("text=Simulated example")
+    assert page.is_visible("text=Everything below was answered by simulated annotators")
+    assert page.is_visible("text=216 of 216 wanted")  # 3 photographs x 4 rates x 6 pairs, thrice
+    assert demo.stop() == 0
 
 
 def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, photographs, page):

@@ -80,6 +80,27 @@ def test_a_second_stack_over_the_same_data_says_that_one_is_running(data_folder)
     stack.stop()
 
 
+def test_servers_that_the_environment_names_are_used_and_left_running(data_folder, photographs):
+    lent = Stack(data_folder).start()
+    (data_folder / "other").mkdir()
+    guest = Stack(data_folder / "other")
+    host = embedded.database(data_folder)["HOST"]
+    guest.environment |= {
+        "DATABASE_URL": f"postgres://closer@/closer?host={host}",
+        "CELERY_BROKER_URL": embedded.broker_url(data_folder),
+        "SECRET_KEY": "one that is brought along " * 3,
+    }
+    assert "Set SECRET_KEY" in guest.refuses(without="SECRET_KEY")
+
+    guest.start()
+    guest.manage("import_images", str(photographs))
+    assert lent.sql("SELECT count(*) FROM codecs_registry_sourceimage") == [(3,)]
+    assert not (data_folder / "other" / "postgres").exists()
+    assert guest.stop() == 0
+    assert lent.answers()
+    assert lent.stop() == 0
+
+
 def test_a_command_without_a_database_says_how_to_start_one(data_folder):
     result = Stack(data_folder).manage("export_dataset", "x", str(data_folder / "out"), check=False)
     assert result.returncode != 0
