@@ -1,6 +1,7 @@
 """The cast that plays in every test: a researcher, two annotators, an outsider."""
 
 import pytest
+from django.test.utils import setup_databases, teardown_databases
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -9,6 +10,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("closer")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_modify_db_settings, django_db_blocker):
+    """The test database, for every test that asks for it.
+
+    pytest-django makes it for tests that are marked; those that commit, and so are not, would write
+    to and delete from the real one if they ran alone.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False)
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ def wait_until_somebody_waits_for(holder) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))",
+                "SELECT count(*) FROM pg_locks"
+                " WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))",
                 [pid],
             )
             if cursor.fetchone()[0]:
