@@ -15,6 +15,8 @@ COPY . .
 
 RUN useradd --system --uid 10001 closer && install -d -o closer /data
 USER closer
-ENV CLOSER_DATA=/data
+# Results name the code that made them: build with --build-arg CLOSER_COMMIT=$(git rev-parse HEAD).
+ARG CLOSER_COMMIT=""
+ENV CLOSER_DATA=/data CLOSER_COMMIT=$CLOSER_COMMIT
 EXPOSE 8000
 CMD ["gunicorn", "config.wsgi", "--bind=0.0.0.0:8000", "--worker-class=gthread", "--workers=4", "--threads=8", "--no-control-socket"]

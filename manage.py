@@ -13,6 +13,8 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None):
+            raise  # the server answered: this is no matter of reaching it
         reason = str(error).strip().splitlines()[0]
         sys.exit(
             f"The database does not answer ({reason}). "

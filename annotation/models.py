@@ -59,6 +59,9 @@ class Task(models.Model):
     places_left = models.PositiveSmallIntegerField(
         help_text="Judgments wanted, less those given and those that a live assignment may give."
     )
+    simulated_places_left = models.PositiveSmallIntegerField(
+        help_text="The same for simulated annotators, who must not use up people's places."
+    )
     priority = models.FloatField(default=0.0, help_text="Tasks of higher priority go first.")
     order_key = models.FloatField(help_text="Random in [0, 1): where serving starts to look.")
     delivery_bytes = models.PositiveIntegerField(
@@ -76,6 +79,11 @@ class Task(models.Model):
                 fields=["campaign", "-priority", "-places_left", "order_key"],
                 condition=Q(places_left__gt=0),
                 name="task_open_by_priority",
+            ),
+            models.Index(
+                fields=["campaign", "-priority", "-simulated_places_left", "order_key"],
+                condition=Q(simulated_places_left__gt=0),
+                name="task_open_to_simulations",
             ),
         ]
 
@@ -115,6 +123,11 @@ class Annotator(models.Model):
     def __str__(self) -> str:
         return f"{'simulated ' if self.is_simulated else ''}annotator {self.id}"
 
+    @property
+    def places(self) -> str:
+        """The name of the tasks' field that counts the places for annotators of this kind."""
+        return "simulated_places_left" if self.is_simulated else "places_left"
+
 
 class Assignment(models.Model):
     """A task leased to one annotator, with the order in which it is shown."""
@@ -127,6 +140,9 @@ class Assignment(models.Model):
     )
     leased_at = models.DateTimeField()
     lease_ends = models.DateTimeField(null=True, help_text="Empty once it is judged.")
+    given_back_at = models.DateTimeField(
+        null=True, help_text="Its images could not be shown then: it comes again after all others."
+    )
     holds_place = models.BooleanField(
         default=True, help_text="It counts against its task's places: judged, or its lease runs."
     )

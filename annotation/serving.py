@@ -4,14 +4,16 @@ The rules, whatever the order of requests, leases, crashes and repeats:
 
 1. An annotator is given each task at most once (the database holds a unique constraint).
 2. A task never collects more judgments than it wants: an assignment takes one of the task's
-   places, `places_left` cannot go below zero, and a lease that ended gives its place back.
+   places, their number cannot go below zero, and a lease that ended gives its place back.
+   Simulated annotators have places of their own and leave people's alone.
 3. Of an annotator's assignments that hold a place, those that show a pair in one order and those
    that show it in the other differ by at most one, unless a lease ended in between; where the
    annotator is even, the side that the task has shown less often is taken, and chance decides the
    rest.
 4. Tasks of higher priority go first, then those with the most places left, so that all tasks fill
    evenly; among equals, each annotator starts at a random place.
-5. An answer that arrives twice is one judgment. An answer that arrives after its lease ended still
+5. What could not be shown to an annotator comes again for them after all else.
+6. An answer that arrives twice is one judgment. An answer that arrives after its lease ended still
    counts as long as its task has a place.
 
 No function reads the clock: `now` is the caller's. Locks are taken in the order annotator,
@@ -43,7 +45,7 @@ def lease(annotator: Annotator, *, now: datetime, ahead: int = AHEAD) -> list[As
     What they already hold comes first and has its lease renewed, so asking again (a reload, a
     second tab, another day) goes on where they were. Empty: there is nothing left for them.
     """
-    release_ended(annotator.campaign, now=now)
+    release_ended(now=now)
     while True:
         held = _renew_and_take(annotator, now=now, ahead=ahead)
         busy = None if held else _first_open(annotator)
@@ -58,7 +60,7 @@ def lease(annotator: Annotator, *, now: datetime, ahead: int = AHEAD) -> list[As
 def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[Assignment]:
     # One request of an annotator at a time: two tabs must not take two sets.
     annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
-    held = _renew(annotator, now=now)[:ahead]
+    held = _renew(annotator, now=now, ahead=ahead)
     while len(held) < ahead and _may_take_more(annotator):
         task = _take_place(annotator)
         if task is None:
@@ -72,7 +74,7 @@ def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[
                 lease_ends=now + LEASE,
             )
         )
-    return held
+    return held or _renew(annotator, now=now, ahead=ahead, were_given_back=True)
 
 
 @transaction.atomic
@@ -104,20 +106,23 @@ def judge(
 
 
 @transaction.atomic
-def release_ended(campaign: Campaign, *, now: datetime) -> int:
-    """Give back the places of assignments whose lease ended without a judgment."""
+def release_ended(*, now: datetime) -> int:
+    """Give back the places of all assignments whose lease ended without a judgment."""
     ended = list(
         _locked(Assignment.objects, skip_locked=True)
-        .filter(task__campaign=campaign, holds_place=True, lease_ends__lte=now)
+        .filter(holds_place=True, lease_ends__lte=now)
+        .select_related("annotator")
         .order_by("task_id")
     )
     return sum(_give_back(assignment) for assignment in ended)
 
 
 @transaction.atomic
-def give_back(assignment: Assignment) -> None:
+def give_back(assignment: Assignment, *, now: datetime) -> None:
     """End a lease early, because its images cannot be shown. A judgment that exists stays."""
-    _give_back(_locked(Assignment.objects).get(id=assignment.id))
+    assignment = _locked(Assignment.objects).get(id=assignment.id)
+    if _give_back(assignment):
+        Assignment.objects.filter(id=assignment.id).update(given_back_at=now)
 
 
 def _give_back(assignment: Assignment) -> bool:
@@ -130,25 +135,35 @@ def _give_back(assignment: Assignment) -> bool:
     holding = Assignment.objects.filter(~Exists(judged), id=assignment.id, holds_place=True)
     if not holding.update(holds_place=False):
         return False
-    Task.objects.filter(id=assignment.task_id).update(places_left=F("places_left") + 1)
+    places = assignment.annotator.places
+    Task.objects.filter(id=assignment.task_id).update(**{places: F(places) + 1})
     return True
 
 
 def _retake_place(assignment: Assignment) -> bool:
-    free = Task.objects.filter(id=assignment.task_id, places_left__gt=0)
-    if not free.update(places_left=F("places_left") - 1):
+    places = assignment.annotator.places
+    free = Task.objects.filter(id=assignment.task_id, **{f"{places}__gt": 0})
+    if not free.update(**{places: F(places) - 1}):
         return False
     Assignment.objects.filter(id=assignment.id).update(holds_place=True)
     return True
 
 
-def _renew(annotator: Annotator, *, now: datetime) -> list[Assignment]:
-    """The annotator's unanswered assignments that hold a place or get one again."""
-    unanswered = annotator.assignments.filter(judgment=None).order_by("task_id")
+def _renew(
+    annotator: Annotator, *, now: datetime, ahead: int, were_given_back: bool = False
+) -> list[Assignment]:
+    """Up to `ahead` of the annotator's unanswered assignments that hold a place or get one again;
+    of those that were given back, or of the others."""
+    unanswered = annotator.assignments.filter(
+        judgment=None, given_back_at__isnull=not were_given_back
+    ).order_by("task_id")
     locked = [assignment.id for assignment in _locked(unanswered)]
     held = []
     # Asked again under the locks: an answer may have arrived while they were waited for.
-    for assignment in unanswered.filter(id__in=locked):
+    for assignment in unanswered.filter(id__in=locked).order_by("-holds_place", "task_id"):
+        if len(held) == ahead:
+            break
+        assignment.annotator = annotator
         if assignment.holds_place or (not _has_enough(annotator) and _retake_place(assignment)):
             assignment.holds_place, assignment.lease_ends = True, now + LEASE
             held.append(assignment)
@@ -169,8 +184,8 @@ def _open_tasks(annotator: Annotator) -> QuerySet[Task]:
     """What the annotator could be given, in the order of rule 4."""
     seen = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
     return Task.objects.filter(
-        ~Exists(seen), campaign=annotator.campaign, places_left__gt=0
-    ).order_by("-priority", "-places_left", "order_key")
+        ~Exists(seen), campaign=annotator.campaign, **{f"{annotator.places}__gt": 0}
+    ).order_by("-priority", f"-{annotator.places}", "order_key")
 
 
 def _first_open(annotator: Annotator) -> int | None:
@@ -184,14 +199,14 @@ def _take_place(annotator: Annotator) -> Task | None:
     """Take a place in the task that rule 4 names; None if there is none that is not being taken
     by others this instant."""
     open_tasks = _open_tasks(annotator)
-    top = open_tasks.values("priority", "places_left").first()
+    top = open_tasks.values("priority", annotator.places).first()
     if top is None:
         return None
     free = _locked(open_tasks, skip_locked=True)
     chance = _chance(annotator, "task")
     task = free.filter(**top, order_key__gte=chance).first() or free.first()
     if task:
-        Task.objects.filter(id=task.id).update(places_left=F("places_left") - 1)
+        Task.objects.filter(id=task.id).update(**{annotator.places: F(annotator.places) - 1})
     return task
 
 
@@ -204,7 +219,7 @@ def _order(task: Task, annotator: Annotator) -> list[int]:
     first, second = sorted(task.parts.values_list("reconstruction_id", flat=True))
     # Above zero: the lower id has been on the left more often.
     lean = _lean(annotator.assignments.filter(holds_place=True)) or _lean(
-        task.assignments.filter(holds_place=True)
+        task.assignments.filter(holds_place=True, annotator__is_simulated=annotator.is_simulated)
     )
     if lean == 0:
         lean = 1 if _chance(annotator, "side") < 0.5 else -1

@@ -13,7 +13,7 @@ from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
 
 ORIGINAL = "original"
-# Ancillary, private, not safe to copy (PNG 3rd edition, section 5.4): decoders skip it.
+# Ancillary, private, safe to copy (PNG 3rd edition, section 5.4): decoders skip it.
 PADDING_CHUNK = b"paDd"
 CHUNK_OVERHEAD = 12  # length, type, CRC
 END_CHUNK_BYTES = 12

@@ -24,6 +24,7 @@ from annotation.kinds import KINDS, InvalidAnswer
 from annotation.models import Annotator, Assignment, Campaign, Judgment
 from annotation.stimuli import ORIGINAL, image_file
 
+DAY_MS = 24 * 3600 * 1000
 COOKIE_AGE_S = 180 * 24 * 3600
 VIEWING_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 
@@ -31,13 +32,15 @@ VIEWING_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
 @never_cache
 @require_http_methods(["GET", "POST"])
 def welcome(request: HttpRequest, token: str) -> HttpResponse:
-    """A campaign's link: what is asked, and the button that begins. One who began goes on."""
+    """A campaign's link: what is asked, and the button that begins. One who began goes on, unless
+    somebody else wants to begin in the same browser."""
     campaign = get_object_or_404(Campaign, token=token)
     cookie = f"annotator-{campaign.id}"
     token = request.COOKIES.get(cookie, "").replace("\0", "")  # PostgreSQL takes no NUL
     known = campaign.annotators.filter(token=token).first()
     simulation_pass = request.POST.get("simulation_pass", "")
-    if known and not simulation_pass:
+    begins_anew = simulation_pass or "anew" in request.POST
+    if known and not begins_anew:
         return redirect("judge", token=known.token)
     if request.method == "GET":
         return render(request, "annotation/welcome.html", {"campaign": campaign})
@@ -89,7 +92,8 @@ def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBas
     else:
         return HttpResponse("There is no such image.", status=404, content_type="text/plain")
     response = HttpResponse(image_file(assignment, index), content_type="image/png")
-    response["Cache-Control"] = "private, max-age=86400, immutable"
+    # No proxy may compress or convert it: sizes would tell, pixels would change.
+    response["Cache-Control"] = "private, max-age=86400, immutable, no-transform"
     return response
 
 
@@ -113,12 +117,15 @@ class AnnotatorEndpoint(APIView):
 
     def next_up(self, annotator: Annotator, **more: object) -> dict:
         """What the page needs to go on: pairs to show, and how many are judged."""
-        held = serving.lease(annotator, now=timezone.now())
+        held = [each.id for each in serving.lease(annotator, now=timezone.now())]
+        assignments = Assignment.objects.select_related("task__source", "task__campaign")
         return {
             **more,
             "judged": Judgment.objects.filter(assignment__annotator=annotator).count(),
             "is_open": annotator.campaign.state == Campaign.State.OPEN,
-            "assignments": [present(assignment) for assignment in held],
+            "assignments": [
+                present(each) for each in assignments.filter(id__in=held).order_by("id")
+            ],
         }
 
 
@@ -145,13 +152,14 @@ class NextAssignments(AnnotatorEndpoint):
 
 
 class Number(serializers.Field):
-    """A JSON number from 0 to 1,000,000. FloatField takes "nan", true and text as well."""
+    """A JSON number from 0 to LARGEST. FloatField takes "nan", true and text as well."""
 
-    default_error_messages = {"invalid": "A number from 0 to 1000000 is required."}
+    LARGEST = DAY_MS
+    default_error_messages = {"invalid": f"A number from 0 to {LARGEST} is required."}
 
     def to_internal_value(self, data: object) -> float:
         is_number = isinstance(data, int | float) and not isinstance(data, bool)
-        if not is_number or not 0 <= data <= 1_000_000:
+        if not is_number or not 0 <= data <= self.LARGEST:
             self.fail("invalid")
         return float(data)
 
@@ -162,7 +170,7 @@ class Judge(AnnotatorEndpoint):
     class Input(serializers.Serializer):
         assignment = serializers.CharField(max_length=40)
         closest = serializers.CharField(max_length=10)
-        response_ms = serializers.IntegerField(min_value=0, max_value=24 * 3600 * 1000)
+        response_ms = serializers.IntegerField(min_value=0, max_value=DAY_MS)
         viewing = serializers.DictField(child=Number(), required=False, default=dict)
 
         def validate_viewing(self, viewing: dict) -> dict:
@@ -196,5 +204,6 @@ class GiveBack(AnnotatorEndpoint):
     def post(self, request: Request, token: str) -> Response:
         answer = self.Input(data=request.data)
         answer.is_valid(raise_exception=True)
-        serving.give_back(self.assignment(self.annotator(), answer.validated_data["assignment"]))
+        assignment = self.assignment(self.annotator(), answer.validated_data["assignment"])
+        serving.give_back(assignment, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

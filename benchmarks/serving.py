@@ -36,6 +36,7 @@ def _measure(tasks: int) -> dict:
                 source=model.source,
                 target_bpp=model.target_bpp,
                 places_left=model.places_left,
+                simulated_places_left=model.simulated_places_left,
                 order_key=(i * 0.6180339887) % 1,
                 delivery_bytes=model.delivery_bytes,
             )

@@ -25,7 +25,7 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from codecs_registry import blobs
-from codecs_registry.codecs import get_codec
+from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
 from codecs_registry.models import Reconstruction, SourceImage
 from codecs_registry.pictures import read_png, write_png
@@ -105,7 +105,9 @@ def request(
         if reason := codec.unavailable():
             raise CodecUnavailable(f"{codec.label} is not available here: {reason}")
         versions[name] = codec.version()
-    sources, targets_bpp = list(sources), list(targets_bpp)
+    # In one order, so that two who ask for the same at once do not hold each other up.
+    sources = sorted(sources, key=lambda source: source.id)
+    targets_bpp = sorted(targets_bpp)
     Reconstruction.objects.bulk_create(
         (
             Reconstruction(source=source, codec=name, codec_version=version, target_bpp=target)
@@ -201,7 +203,7 @@ def make_next() -> int | None:
 def claim_next(*, worker: str, now: datetime) -> list[Reconstruction]:
     """Take what is owed longest, with all else of its source and codec. Empty: nothing is owed."""
     while True:
-        free = Reconstruction.objects.filter(_free(now))
+        free = Reconstruction.objects.filter(_free(now) & _makeable_here())
         first = free.order_by("id").values("source_id", "codec").first()
         if first is None:
             return []
@@ -218,15 +220,6 @@ def claim_next(*, worker: str, now: datetime) -> list[Reconstruction]:
 
 def _make(claimed: list[Reconstruction], *, worker: str) -> int:
     codec = get_codec(claimed[0].codec)
-    if reason := codec.unavailable():
-        raise CodecUnavailable(f"{codec.label} is not available on this worker: {reason}")
-    version = codec.version()
-    stale = [each for each in claimed if each.codec_version != version]
-    if stale:
-        raise CodecUnavailable(
-            f"this worker has {version}, but {stale[0].codec_version} was asked for; "
-            "start workers with the same versions"
-        )
     pixels = read_png(blobs.read(claimed[0].source.png))
     by_target = {float(each.target_bpp): each for each in claimed}
     made = 0
@@ -267,6 +260,20 @@ def _refuse(ids: list[int], reason: str, *, worker: str) -> None:
 def _free(now: datetime) -> Q:
     orphaned = Q(state=State.ENCODING, lease_ends__lte=now, attempts__lt=MAX_ATTEMPTS)
     return Q(state=State.WAITING) | orphaned
+
+
+def _makeable_here() -> Q:
+    """What was asked for in versions that this worker has; the rest is for others."""
+    here = Q(pk__in=[])
+    for codec in all_codecs().values():
+        if not codec.unavailable():
+            here |= Q(codec=codec.name, codec_version=codec.version())
+    return here
+
+
+def is_worked_on(*, now: datetime) -> bool:
+    """Whether some worker is encoding at this moment."""
+    return Reconstruction.objects.filter(state=State.ENCODING, lease_ends__gt=now).exists()
 
 
 def _held_by(worker: str):

@@ -100,7 +100,7 @@ class Reconstruction(models.Model):
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["source", "codec", "target_bpp"]
+        ordering = ["id"]
         constraints = [
             models.UniqueConstraint(
                 fields=["source", "codec", "codec_version", "target_bpp"],

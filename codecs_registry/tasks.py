@@ -1,6 +1,5 @@
 """Celery's door to encoding."""
 
-import os
 import socket
 
 from celery import shared_task
@@ -12,36 +11,32 @@ from codecs_registry import encoding
 
 @shared_task
 def encode_owed() -> None:
-    """Make what is owed of one picture by one codec, then pass the word on.
+    """Make what is owed of one picture by one codec, if anything is.
 
     Expected failures are recorded with the reconstruction, not raised. Safe to run twice, late or
     at the same time: the database says who makes what.
     """
-    try:
-        found_work = encoding.make_next() is not None
-    except Exception:
-        wake_encoders(1)  # this picture failed and says so; the others still wait
-        raise
-    if found_work:
-        encode_owed.delay()
+    encoding.make_next()
 
 
-def wake_encoders(messages: int | None = None) -> None:
-    """Have workers look for what is owed: each message keeps one of them busy until all is done."""
-    owed = encoding.count_owed(now=timezone.now())
-    for _ in range(min(owed, messages or os.cpu_count() or 1)):
+def wake_encoders() -> None:
+    """Send a message for each picture and codec that is owed."""
+    for _ in range(encoding.count_owed(now=timezone.now())):
         encode_owed.delay()
 
 
 @shared_task(expires=10)
 def resume_encoding() -> None:
     """Take up encodes whose message was lost or whose worker died."""
-    encoding.give_up(now=timezone.now())
-    wake_encoders(1)
+    now = timezone.now()
+    encoding.give_up(now=now)
+    if not encoding.is_worked_on(now=now):  # else messages are on their way, as far as we can see
+        wake_encoders()
 
 
 @worker_ready.connect
 def look_for_work_when_a_worker_starts(**_: object) -> None:
-    encoding.release_dead(socket.gethostname(), now=timezone.now())
-    encoding.give_up(now=timezone.now())
+    now = timezone.now()
+    encoding.release_dead(socket.gethostname(), now=now)
+    encoding.give_up(now=now)
     wake_encoders()

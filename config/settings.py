@@ -1,4 +1,4 @@
-"""Settings, every one of them changeable by an environment variable (docs/running.md lists them).
+"""Settings. What differs between installations comes from the environment (docs/running.md).
 
 Without DATABASE_URL and CELERY_BROKER_URL, the servers that `make demo` starts are used.
 """
@@ -18,6 +18,7 @@ CLOSER_DATA = Path(env.str("CLOSER_DATA", str(BASE_DIR / "var"))).resolve()
 
 # Where people reach this installation; https unless it says otherwise.
 CLOSER_URL = env.str("CLOSER_URL", embedded.running_url(CLOSER_DATA) or "https://localhost")
+CLOSER_URL = CLOSER_URL.rstrip("/")
 IS_HTTPS = urlsplit(CLOSER_URL).scheme == "https"
 
 DEBUG = False
@@ -89,10 +90,6 @@ DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": CLOSER_DATA / "media"},
-    },
     "blobs": {
         "BACKEND": "codecs_registry.blobs.BlobStorage",
         "OPTIONS": {"location": CLOSER_DATA / "blobs"},

@@ -43,7 +43,7 @@ def analyse_study(study: Study, *, population: str, confidence: float = 0.95) ->
 
 
 def analyse(comparisons: Comparisons, *, confidence: float = 0.95) -> dict:
-    """Preferences, scales and agreement for each stratum (docs/design: `analyse --json`).
+    """Preferences, scales and agreement for each stratum (what `analyse --json` prints).
 
     Intervals hold `confidence` (a share) each. What cannot be had is None, its reason beside it.
     """

@@ -17,7 +17,7 @@ from evaluation.launching import (
     retry_encoding,
     wait_until_open,
 )
-from evaluation.models import SIMULATED, Study
+from evaluation.models import Study
 from evaluation.study_files import InvalidStudy, StudySpecification
 
 # Colour photographs inside scikit-image's package; docs/images.md gives origins and licences.
@@ -76,11 +76,11 @@ def prepare(*, images: Path | None, say: Say) -> Demo:
 
 
 def simulate_example(example: Study, *, url: str) -> int:
-    """Have simulated annotators judge all of the example, unless they did; returns how much.
+    """Have simulated annotators judge what is left of the example; returns how much that was.
 
     Raises SimulationFailed.
     """
-    if example.judgment_counts()[SIMULATED]:
+    if not example.campaign.tasks.filter(simulated_places_left__gt=0).exists():
         return 0
     from evaluation.simulation import simulate  # slow to import, and needed once
 

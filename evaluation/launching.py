@@ -7,6 +7,7 @@ Every step can be taken again without harm: launching the same study twice makes
 `advance` makes tasks once.
 """
 
+import logging
 import random
 import time
 from collections import defaultdict
@@ -28,6 +29,7 @@ from evaluation.models import Study
 from evaluation.study_files import InvalidStudy, StudySpecification
 
 State = Reconstruction.State
+logger = logging.getLogger(__name__)
 
 
 class EncodingFailed(Exception):
@@ -104,11 +106,7 @@ def launch(
             )
         if is_new:
             study.sources.set(sources)
-            study.reconstructions.set(
-                encoding.request(sources, study.codecs, map(Decimal, specification.bpp))
-            )
-        encoding.retry_failed(study.reconstructions)
-        _wake_encoders_on_commit()
+        retry_encoding(study)
     advance(study.id)
     study.refresh_from_db()
     return study, is_new
@@ -152,10 +150,20 @@ def _known(name: str, slug: str) -> Study | None:
 
 
 def retry_encoding(study: Study) -> int:
-    """Try the study's failed encodes again; returns how many there were."""
-    count = encoding.retry_failed(study.reconstructions)
-    _wake_encoders_on_commit()
+    """Ask again, in the codecs' versions of today, for what the study lacks; returns how many
+    reconstructions had failed. A study that is open keeps what it has."""
+    with transaction.atomic():
+        if study.campaign.state == Campaign.State.DRAFT:
+            _request(study)
+        count = encoding.retry_failed(study.reconstructions)
+        _wake_encoders_on_commit()
     return count
+
+
+def _request(study: Study) -> None:
+    study.reconstructions.set(
+        encoding.request(study.sources.all(), study.codecs, study.targets_bpp)
+    )
 
 
 def _wake_encoders_on_commit() -> None:
@@ -220,7 +228,25 @@ def advance(study_id: int) -> bool:
 def advance_all() -> int:
     """Open every study whose stimuli are complete; returns how many this call opened."""
     drafts = Study.objects.filter(campaign__state=Campaign.State.DRAFT)
-    return sum(advance(study_id) for study_id in drafts.values_list("id", flat=True))
+    opened = 0
+    for study_id in drafts.values_list("id", flat=True):
+        try:
+            opened += advance(study_id)
+        except Exception:  # one study's trouble must not keep the others closed
+            logger.exception("study %s could not be opened", study_id)
+    return opened
+
+
+def close(study: Study) -> None:
+    """Serve no new pairs. Answers to pairs that are being looked at still count."""
+    Campaign.objects.filter(id=study.campaign_id).update(state=Campaign.State.CLOSED)
+
+
+def reopen(study: Study) -> None:
+    """Serve pairs again after `close`."""
+    Campaign.objects.filter(id=study.campaign_id, state=Campaign.State.CLOSED).update(
+        state=Campaign.State.OPEN
+    )
 
 
 def _make_tasks(study: Study) -> None:
@@ -245,6 +271,7 @@ def _make_tasks(study: Study) -> None:
                     source_id=source_id,
                     target_bpp=target_bpp,
                     places_left=study.campaign.judgments_per_task,
+                    simulated_places_left=study.campaign.judgments_per_task,
                     order_key=chance.random(),
                     delivery_bytes=delivery_bytes,
                 )

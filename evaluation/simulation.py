@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,25 +56,39 @@ def simulate(
     `url` is where the pages are served. Raises SimulationFailed.
     """
     simulation_pass = issue_simulation_pass(campaign)
+    stop = threading.Event()
 
     def run(index: int) -> Acknowledged:
         with httpx.Client(base_url=url, follow_redirects=True, timeout=30) as client:
-            annotator = SimulatedAnnotator(client, np.random.default_rng([seed, index]))
+            annotator = SimulatedAnnotator(client, np.random.default_rng([seed, index]), stop=stop)
             annotator.join(campaign.token, simulation_pass)
             acknowledged = annotator.judge(judgments)
         progress(len(acknowledged.assignments))
         return acknowledged
 
     with ThreadPoolExecutor(min(annotators, AT_ONCE)) as pool:
-        return list(pool.map(run, range(annotators)))
+        running = [pool.submit(run, index) for index in range(annotators)]
+        try:
+            return [each.result() for each in running]
+        except BaseException:  # Ctrl-C, too: the others stop after the request that they are in
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class SimulatedAnnotator:
     """One annotator with a browser of its own."""
 
-    def __init__(self, client: httpx.Client, chance: np.random.Generator) -> None:
+    def __init__(
+        self,
+        client: httpx.Client,
+        chance: np.random.Generator,
+        *,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.client = client
         self.chance = chance
+        self.stop = stop or threading.Event()
         self.sensitivity = SENSITIVITY * math.exp(SENSITIVITY_SPREAD * chance.standard_normal())
         self.page = ""
 
@@ -124,7 +139,7 @@ class SimulatedAnnotator:
     def _send(self, method: str, address: str, **request) -> httpx.Response:
         """Send a request; one that meets a restarting server is sent again, as a browser would."""
         deadline = time.monotonic() + PATIENCE_S
-        while True:
+        while not self.stop.is_set():
             try:
                 response = self.client.request(method, address, **request)
                 if response.status_code < 500:
@@ -134,7 +149,9 @@ class SimulatedAnnotator:
                 problem = str(error) or type(error).__name__
             if time.monotonic() > deadline:
                 raise SimulationFailed(f"{method} {address}: no answer ({problem})")
-            time.sleep(0.2)
+            self.stop.wait(0.2)
+        else:
+            raise SimulationFailed("it was stopped")
         if response.is_error and response.status_code != httpx.codes.CONFLICT:
             raise SimulationFailed(f"{method} {response.url}: {response.status_code}")
         return response

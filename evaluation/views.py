@@ -7,7 +7,6 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from zipstream import ZipStream
@@ -16,6 +15,7 @@ from annotation.datasets import bapps_files, judgments_csv
 from codecs_registry.models import Reconstruction
 from evaluation import launching
 from evaluation.forms import StudyForm, UploadForm
+from evaluation.links import annotation_link
 from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.study_files import InvalidStudy
@@ -118,9 +118,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "population": population,
         "is_simulated": population == SIMULATED,
         "tasks": found.campaign.tasks.count(),
-        "annotation_link": request.build_absolute_uri(
-            reverse("welcome", args=[found.campaign.token])
-        ),
+        "annotation_link": annotation_link(found),
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
     if counts[population]:
@@ -147,6 +145,21 @@ def retry(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def close(request: HttpRequest, slug: str) -> HttpResponse:
+    launching.close(_study(slug))
+    return redirect("study", slug=slug)
+
+
+@login_required
+@require_POST
+def reopen(request: HttpRequest, slug: str) -> HttpResponse:
+    launching.reopen(_study(slug))
+    return redirect("study", slug=slug)
+
+
+@login_required
+@never_cache
 @require_GET
 def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
     """Every reconstruction of a study with its rate, and where it missed its target, why."""
@@ -158,6 +171,7 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
+@never_cache
 @require_GET
 def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     lines = judgments_csv(_study(slug).campaign)
@@ -165,6 +179,7 @@ def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse
 
 
 @login_required
+@never_cache
 @require_GET
 def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     """The 2AFC dataset as a ZIP file, made while it is sent: one that breaks off has no directory,

@@ -1,4 +1,4 @@
-"""The cast that plays in every test: a researcher, two annotators, an outsider."""
+"""What every test has: a profile for Hypothesis, the test database, a researcher."""
 
 import pytest
 from django.test.utils import setup_databases, teardown_databases

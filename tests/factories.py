@@ -105,6 +105,7 @@ def task(
             "source": source,
             "target_bpp": Decimal(bpp),
             "places_left": of.judgments_per_task,
+            "simulated_places_left": of.judgments_per_task,
             "order_key": next(_numbers) * 0.618 % 1,
             "delivery_bytes": delivered_bytes(
                 [source.png_bytes, *(each.decoded_bytes for each in shown)]

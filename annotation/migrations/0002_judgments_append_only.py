@@ -48,6 +48,20 @@ END $$;
 CREATE TRIGGER assignment_stays BEFORE UPDATE ON annotation_assignment
     FOR EACH ROW EXECUTE FUNCTION assignment_stays();
 
+-- A place that was used up stays used up.
+CREATE FUNCTION judged_assignment_keeps_place() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM annotation_judgment WHERE assignment_id = OLD.id) THEN
+        RAISE EXCEPTION 'a judged assignment keeps its place in its task'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER assignment_keeps_place BEFORE UPDATE OF holds_place ON annotation_assignment
+    FOR EACH ROW WHEN (OLD.holds_place AND NOT NEW.holds_place)
+    EXECUTE FUNCTION judged_assignment_keeps_place();
+
 CREATE FUNCTION annotator_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.is_simulated IS DISTINCT FROM OLD.is_simulated THEN
@@ -62,6 +76,8 @@ CREATE TRIGGER annotator_stays BEFORE UPDATE ON annotation_annotator
 """
 
 BACKWARD = """
+DROP TRIGGER assignment_keeps_place ON annotation_assignment;
+DROP FUNCTION judged_assignment_keeps_place;
 DROP TRIGGER annotator_stays ON annotation_annotator;
 DROP FUNCTION annotator_stays;
 DROP TRIGGER assignment_stays ON annotation_assignment;

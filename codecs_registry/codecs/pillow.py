@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,6 @@ def write(pixels: Pixels, *, file_format: str, label: str, max_side: int, **opti
         raise EncodeFailed(
             f"{label} takes at most {max_side} pixels a side; this image is {width} x {height}"
         )
-    # Pillow opens nothing larger without a warning: what could be written could not be read back.
-    largest = Image.MAX_IMAGE_PIXELS
-    if largest and height * width > largest:
-        raise EncodeFailed(
-            f"Pillow opens at most {largest} pixels; this image has {height * width}"
-        )
     # A new Image a call: save() keeps its options on the Image, so that threads which share one
     # overwrite each other's. It has no info either, so no profile, EXIF or XMP finds its way in.
     image = Image.fromarray(pixels.copy())
@@ -75,8 +70,11 @@ def read(bitstream: bytes, *, file_format: str, label: str) -> Pixels:
     Raises DecodeFailed if it is broken, cut short or of another format.
     """
     try:
-        with Image.open(io.BytesIO(bitstream), formats=(file_format,)) as image:
-            return np.array(image.convert("RGB"))
+        with warnings.catch_warnings():
+            # Pillow suspects large pictures; this one was made here, from pixels of its size.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(bitstream), formats=(file_format,)) as image:
+                return np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, RuntimeError, MemoryError) as error:
         raise DecodeFailed(f"this is not a {label} file that can be read: {error}") from error
     except Image.DecompressionBombError as error:

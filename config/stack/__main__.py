@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -49,7 +50,11 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m config.stack", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves other machines, too")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("CLOSER_URL"),
+        help="where others reach it, such as http://lab-pc:8000; it then serves all networks",
+    )
     parser.add_argument("--images", type=_folder, help="photographs for the demo's study")
     parser.add_argument("--fresh", action="store_true", help="delete all data first")
     parser.add_argument("--no-demo", action="store_true", help="start with no study of its own")
@@ -67,9 +72,11 @@ class only_stack_over:  # noqa: N801  (a context manager, used as a statement)
         self.data = data
 
     def __enter__(self) -> None:
-        run_folder = embedded.run_folder(self.data)
-        for folder in (self.data, run_folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            run_folder = embedded.make_run_folder(self.data)
+        except OSError as error:
+            raise CannotStart(f"{error}.") from None
         self.lock = (run_folder / "lock").open("w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,13 +93,17 @@ class only_stack_over:  # noqa: N801  (a context manager, used as a statement)
 def run(options: argparse.Namespace, data: Path) -> int:
     started = time.monotonic()
     run_folder = embedded.run_folder(data)
+    url = options.url or f"http://localhost:{options.port}"
+    if urlsplit(url).scheme != "http":
+        raise CannotStart(f"{url}: this stack speaks http; for https see docs/running.md.")
+    is_local = urlsplit(url).hostname in ("localhost", "127.0.0.1")
+    host = "127.0.0.1" if is_local else "0.0.0.0"  # noqa: S104  (asked for by --url)
     end_leftovers(run_folder / "processes.json")
-    check_port(options.host, options.port)
+    check_port(host, options.port)
     if options.fresh:
         start_over(data)
-    url = f"http://localhost:{options.port}"
     os.environ["CLOSER_DATA"] = str(data)
-    os.environ.setdefault("CLOSER_URL", url)
+    os.environ["CLOSER_URL"] = url
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
     supervisor = Supervisor(logs=data / "logs", process_list=run_folder / "processes.json")
@@ -100,13 +111,13 @@ def run(options: argparse.Namespace, data: Path) -> int:
         supervisor.start(*servers(data))
         supervisor.watch()
         migrate(data)
-        supervisor.start(web(options.host, options.port))
+        supervisor.start(web(host, options.port))
         supervisor.start(worker())  # nobody waits for it
-        (run_folder / "url").write_text(os.environ["CLOSER_URL"])
+        (run_folder / "url").write_text(url)
         if options.no_demo:
             say(f"\n  Closer runs at {url}\n  Ctrl-C stops it.\n")
         else:
-            prepare_demo(options.images, url, started)
+            prepare_demo(options.images, url, f"http://127.0.0.1:{options.port}", started)
         threading.Event().wait()
     except KeyboardInterrupt:
         say("\nStopping ...")
@@ -114,6 +125,7 @@ def run(options: argparse.Namespace, data: Path) -> int:
         for each in STOP_SIGNALS:  # a second Ctrl-C leaves nothing half-stopped
             signal.signal(each, signal.SIG_IGN)
         supervisor.stop()
+        (run_folder / "url").unlink(missing_ok=True)
     say("Stopped. The next start goes on from here.")
     return 0
 
@@ -132,7 +144,9 @@ def check_port(host: str, port: int) -> None:
 
 def start_over(data: Path) -> None:
     """Delete what the stack made, and nothing else that may lie in the folder."""
-    for name in ("postgres", "blobs", "media", "logs"):
+    if "DATABASE_URL" in os.environ:
+        raise CannotStart("FRESH deletes the files that the database of DATABASE_URL speaks of.")
+    for name in ("postgres", "blobs", "logs"):
         shutil.rmtree(data / name, ignore_errors=True)
 
 
@@ -194,7 +208,7 @@ def serves(url: str) -> bool:
         return False
 
 
-def prepare_demo(images: Path | None, url: str, started: float) -> None:
+def prepare_demo(images: Path | None, url: str, here: str, started: float) -> None:
     from django.urls import reverse
 
     from evaluation import demo
@@ -222,7 +236,7 @@ def prepare_demo(images: Path | None, url: str, started: float) -> None:
 """
     )
     try:
-        count = demo.simulate_example(prepared.example, url=url)
+        count = demo.simulate_example(prepared.example, url=here)
     except SimulationFailed as error:
         say(f"The simulated example stays without judgments: {error}")
     else:

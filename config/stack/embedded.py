@@ -5,12 +5,14 @@ that `make demo` started. Both listen on Unix sockets in a private folder: no po
 nobody else on the machine can connect.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import warnings
@@ -30,8 +32,20 @@ def run_folder(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"closer-{os.getuid()}-{digest}"
 
 
+def make_run_folder(data: Path) -> Path:
+    """The run folder, made if need be. Raises PermissionError if somebody else made it."""
+    folder = run_folder(data)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = folder.lstat()
+    if not stat.S_ISDIR(made.st_mode) or made.st_uid != os.geteuid():
+        raise PermissionError(f"{folder} belongs to somebody else; set CLOSER_DATA to a short path")
+    return folder
+
+
 def running_url(data: Path) -> str:
-    """Where the stack over this data folder serves its pages; empty if it never ran."""
+    """Where the stack that runs over this data folder serves its pages; empty if none does."""
+    if "DATABASE_URL" in os.environ:
+        return ""
     try:
         return (run_folder(data) / "url").read_text().strip()
     except OSError:
@@ -41,16 +55,14 @@ def running_url(data: Path) -> str:
 def secret_key(data: Path) -> str:
     """The embedded stack's own SECRET_KEY, made at the first call and kept beside its data."""
     path = data / "secret_key"
-    data.mkdir(parents=True, exist_ok=True)
-    try:
-        # Whoever links first has made the key; a reader never sees half of one.
-        with tempfile.NamedTemporaryFile("w", dir=data, delete=False) as file:
+    if not path.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=data) as file:
             file.write(secrets.token_urlsafe(64))
-        os.link(file.name, path)
-    except FileExistsError:
-        pass
-    finally:
-        Path(file.name).unlink(missing_ok=True)
+            file.flush()
+            # Whoever links first has made the key; a reader never sees half of one.
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
     return path.read_text()
 
 

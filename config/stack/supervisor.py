@@ -5,6 +5,7 @@ Why not honcho, circus or supervisord: docs/decisions/0002-supervisor.md.
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,8 +20,12 @@ import psutil
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LONGEST_BACKOFF_S = 5.0
+STEADY_S = 30.0  # who has run so long may fail again without being punished for earlier
 LEFTOVERS_TIMEOUT_S = 5.0
 SAME_START_S = 5.0  # start times are reckoned from the clock, which may have been set meanwhile
+
+
+logger = logging.getLogger(__name__)
 
 
 class StartFailed(Exception):
@@ -34,11 +39,11 @@ class Service:
     name: str
     command: list[str]
     is_ready: Callable[[], bool]
-    environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: int = signal.SIGTERM
     run_as: Mapping[str, object] = field(default_factory=dict)
     process: subprocess.Popen | None = None
     started: float = 0.0
+    spawned_at: float = 0.0
     failures: int = 0
     restart_at: float = 0.0
 
@@ -106,34 +111,38 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
             with self._lock:
-                now = time.monotonic()
                 for service in self.services:
-                    if self._stopping.is_set() or service.process.poll() is None:
-                        continue
-                    if not service.restart_at:
-                        # Orphans of a killed service may hold its port or its lock.
-                        _end_session(service.process.pid)
-                        backoff = min(0.2 * 2**service.failures, LONGEST_BACKOFF_S)
-                        service.restart_at = now + backoff
-                    elif now >= service.restart_at:
-                        service.failures += 1
-                        self._spawn(service)
-                for service in self.services:
-                    if service.failures and service.restart_at == 0 and service.is_ready():
-                        service.failures = 0
+                    try:
+                        self._restart_if_ended(service)
+                    except Exception:  # a full disk, say: the next round may succeed
+                        logger.exception("%s could not be started again", service.name)
+
+    def _restart_if_ended(self, service: Service) -> None:
+        now = time.monotonic()
+        if self._stopping.is_set() or not service.process:
+            return
+        if service.process.poll() is None:
+            if now - service.spawned_at > STEADY_S:
+                service.failures = 0
+        elif not service.restart_at:
+            # Orphans of a killed service may hold its port or its lock.
+            _end_session(service.process.pid)
+            service.restart_at = now + min(0.2 * 2**service.failures, LONGEST_BACKOFF_S)
+        elif now >= service.restart_at:
+            service.failures += 1
+            self._spawn(service)
 
     def _spawn(self, service: Service) -> None:
-        service.restart_at = 0.0
         with (self.logs / f"{service.name}.log").open("ab") as log:
             service.process = subprocess.Popen(
                 service.command,
-                env={**os.environ, **service.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 **service.run_as,
             )
+        service.restart_at, service.spawned_at = 0.0, time.monotonic()
         service.started = psutil.Process(service.process.pid).create_time()
         noted = {
             each.name: {

@@ -20,6 +20,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 COLUMNS = ("annotator", "content", "stratum", "left", "right", "chosen")
+SIMULATED = "simulated"  # optional: marks what simulated annotators answered
 OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 
@@ -155,10 +156,14 @@ class Comparisons:
         return np.asarray(sums, dtype=np.float64).reshape(n, n)
 
 
-def read_comparisons(source: str | os.PathLike[str] | IO[str] | IO[bytes]) -> Comparisons:
+def read_comparisons(
+    source: str | os.PathLike[str] | IO[str] | IO[bytes], *, simulated: bool | None = None
+) -> Comparisons:
     """Read a comparison file: CSV in UTF-8, with a header, one row a judgment.
 
     source : a path, or an open file (text or binary).
+    simulated : take only the rows whose column `simulated` says so (True) or not (False); without
+        that column, all rows are people's. None takes all, but refuses a file that holds both.
 
     The header names annotator, content, stratum, left, right and chosen in any order; further
     columns are ignored, and so are empty lines and spaces around a value. Refused with
@@ -170,6 +175,8 @@ def read_comparisons(source: str | os.PathLike[str] | IO[str] | IO[bytes]) -> Co
     try:
         header = [name.strip() for name in next(reader, [])]
         pick = itemgetter(*_positions(header))
+        marked = header.index(SIMULATED) if SIMULATED in header else None
+        kinds: set[bool] = set()
         rows: list[tuple[str, ...]] = []
         lines: list[int] = []
         for fields in reader:
@@ -180,13 +187,34 @@ def read_comparisons(source: str | os.PathLike[str] | IO[str] | IO[bytes]) -> Co
                     f"line {reader.line_num}: expected {len(header)} values as in the header, "
                     f"found {len(fields)}"
                 )
-            rows.append(pick(fields))
-            lines.append(reader.line_num)
+            is_simulated = marked is not None and _truth(fields[marked], reader.line_num)
+            kinds.add(is_simulated)
+            if simulated in (None, is_simulated):
+                rows.append(pick(fields))
+                lines.append(reader.line_num)
     except csv.Error as error:
         raise InvalidComparisons(f"line {reader.line_num}: expected CSV: {error}") from error
+    if simulated is None and len(kinds) > 1:
+        raise InvalidComparisons(
+            "column simulated: expected one kind of judgments, found people's and simulated ones; "
+            "say which to take"
+        )
+    if kinds and not rows:
+        raise InvalidComparisons(
+            f"column simulated: expected {'simulated' if simulated else 'people'} judgments, "
+            "found none"
+        )
     if not rows:
         raise InvalidComparisons("line 2: expected a judgment after the header, found none")
     return _from_rows(rows, None, lambda i: f"line {lines[i]}")
+
+
+def _truth(value: str, line: int) -> bool:
+    if value.strip().lower() not in ("true", "false"):
+        raise InvalidComparisons(
+            f"line {line}, column simulated: expected true or false, found {value!r}"
+        )
+    return value.strip().lower() == "true"
 
 
 def _text(source: str | os.PathLike[str] | IO[str] | IO[bytes]) -> str:

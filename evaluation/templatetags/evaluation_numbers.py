@@ -35,7 +35,7 @@ def codec_rows(stratum: dict) -> list[dict]:
         rows.append(
             {
                 **share,
-                "wins": f"{share['share'] * share['n']:.4g}",
+                "wins": f"{round(share['share'] * share['n'], 1):.10g}",
                 "score": score.get("score"),
                 "score_low": score.get("low"),
                 "score_high": score.get("high"),

@@ -6,6 +6,7 @@
 import { Stage, load } from "./stage.js";
 
 const SOONEST_ANSWER_MS = 300; // sooner, nobody can have looked: a double click, a held key
+const DAY_MS = 24 * 3600 * 1000; // longer than anybody judges, and all that the server takes
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 const main = document.querySelector("[data-judge]");
@@ -46,7 +47,8 @@ async function send(path, body) {
       });
       if (response.status < 500) {
         notice("");
-        return [response.status, response.status === 204 ? null : await response.json()];
+        const isJson = response.headers.get("Content-Type")?.includes("json");
+        return [response.status, isJson ? await response.json() : null];
       }
     } catch {
       // No connection: try again below.
@@ -82,10 +84,11 @@ async function goOn(todo) {
     return fail(next);
   }
   current = next;
-  flips = 0;
-  hiddenMs = 0;
   show("pair");
   paintedAt = await stage.present(next, images);
+  flips = 0;
+  hiddenMs = 0;
+  hiddenSince = document.hidden ? paintedAt : null;
   main.dataset.painted = next.token;
 }
 
@@ -94,9 +97,13 @@ function finish(todo) {
   part("progress").textContent = "";
   part("thanks-count").textContent =
     todo.judged === 1 ? "You judged 1 pair." : `You judged ${todo.judged} pairs.`;
-  if (!todo.is_open && !todo.judged) {
-    part("thanks-count").textContent = "This study takes no answers at present.";
+  if (!todo.judged) {
+    part("thanks-title").textContent = "Nothing to judge at present";
+    part("thanks-count").textContent = todo.is_open
+      ? "Others are judging what is left, or have finished. Please come back later by the same link."
+      : "This study takes no answers at present.";
   }
+  part("thanks-more").hidden = !todo.judged;
   show("thanks");
   part("thanks").focus();
 }
@@ -129,7 +136,7 @@ async function answer(closest) {
   const [status, todo] = await send("judgments", {
     assignment: current.token,
     closest,
-    response_ms: Math.round(responseMs),
+    response_ms: Math.min(Math.round(responseMs), DAY_MS),
     viewing: viewing(),
   });
   if (status === 409) {
@@ -150,7 +157,7 @@ function viewing() {
     screen_width: window.screen.width,
     screen_height: window.screen.height,
     flips,
-    hidden_ms: Math.round(hiddenMs),
+    hidden_ms: Math.min(Math.round(hiddenMs), DAY_MS),
   };
 }
 

@@ -149,13 +149,11 @@ export class Stage {
         x: from.x - (event.clientX - start.clientX) * ratio,
         y: from.y - (event.clientY - start.clientY) * ratio,
       });
-    this.element.addEventListener("pointermove", move);
+    const ended = new AbortController();
+    const { signal } = ended;
+    this.element.addEventListener("pointermove", move, { signal });
     for (const end of ["pointerup", "pointercancel"]) {
-      this.element.addEventListener(
-        end,
-        () => this.element.removeEventListener("pointermove", move),
-        { once: true },
-      );
+      this.element.addEventListener(end, () => ended.abort(), { signal });
     }
   }
 }

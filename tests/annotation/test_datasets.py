@@ -32,7 +32,7 @@ from annotation.datasets import (
 from annotation.models import Campaign, Judgment
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, SourceImage
-from evaluation.statistics import read_comparisons
+from evaluation.statistics import InvalidComparisons, read_comparisons
 from tests import factories
 from tests.factories import NOW, preferring
 
@@ -359,8 +359,35 @@ def test_which_is_p0_stays_when_more_is_judged_and_changes_with_the_seed():
 
 def test_the_comparison_file_is_read_by_our_statistics_as_what_the_database_holds():
     campaign = judged_campaign(2)
-    table = read_comparisons(io.StringIO("".join(judgments_csv(campaign))))
-    rows = sorted(
+    file = "".join(judgments_csv(campaign))
+    with pytest.raises(InvalidComparisons, match="people's and simulated ones"):
+        read_comparisons(io.StringIO(file))
+    rows = rows_of(read_comparisons(io.StringIO(file), simulated=False))
+    simulated = rows_of(read_comparisons(io.StringIO(file), simulated=True))
+    expected = {False: [], True: []}
+    for judgment in Judgment.objects.filter(assignment__task__campaign=campaign):
+        assignment = judgment.assignment
+        shown = Reconstruction.objects.in_bulk(assignment.shown)
+        left, right = (shown[each] for each in assignment.shown)
+        is_simulated = assignment.annotator.is_simulated
+        expected[is_simulated].append(
+            (
+                f"{'simulated' if is_simulated else 'annotator'}-{assignment.annotator_id}",
+                left.source.name,
+                left.stratum,
+                left.codec,
+                right.codec,
+                1.0 if judgment.ranks[0] == 1 else 0.0,
+            )
+        )
+    assert rows == sorted(expected[False])
+    assert simulated == sorted(expected[True])
+    assert rows
+    assert simulated
+
+
+def rows_of(table) -> list[tuple]:
+    return sorted(
         (
             table.annotators[table.annotator[i]],
             table.contents[table.content[i]],
@@ -371,24 +398,6 @@ def test_the_comparison_file_is_read_by_our_statistics_as_what_the_database_hold
         )
         for i in range(len(table.outcome))
     )
-    expected = []
-    for judgment in Judgment.objects.filter(assignment__task__campaign=campaign):
-        assignment = judgment.assignment
-        shown = Reconstruction.objects.in_bulk(assignment.shown)
-        left, right = (shown[each] for each in assignment.shown)
-        who = "simulated" if assignment.annotator.is_simulated else "annotator"
-        expected.append(
-            (
-                f"{who}-{assignment.annotator_id}",
-                left.source.name,
-                left.stratum,
-                left.codec,
-                right.codec,
-                1.0 if judgment.ranks[0] == 1 else 0.0,
-            )
-        )
-    assert rows == sorted(expected)
-    assert len(rows) == 2 * 2 * 3 * 5
 
 
 def test_source_images_of_one_name_are_two_contents_in_files():

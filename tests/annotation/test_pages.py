@@ -404,7 +404,7 @@ def test_an_answer_without_a_part_is_refused_and_told_which(client, annotator, m
         {"flips": None},
         {"flips": [3]},
         {"flips": -1},
-        {"flips": 1_000_001},
+        {"flips": 86_400_001},
         {"flips": 10**400},
         ["flips"],
         "flips",
@@ -515,11 +515,29 @@ def test_giving_back_never_removes_a_judgment_or_its_place(client):
     assert next_up(client, factories.annotator(campaign))["assignments"] == []
 
 
-def test_trying_again_brings_the_pair_that_was_given_back(client, annotator):
-    token = first_token(client, annotator)
-    post(client, "give-back", annotator, {"assignment": token})
-    assert first_token(client, annotator) == token
-    assert post(client, "judgments", annotator, answer(token)).status_code == 201
+def test_a_pair_that_was_given_back_comes_again_after_all_others(client, annotator):
+    first = first_token(client, annotator)
+    post(client, "give-back", annotator, {"assignment": first})
+    judged = []
+    while (token := first_token(client, annotator)) != first:
+        assert post(client, "judgments", annotator, answer(token)).status_code == 201
+        judged.append(token)
+    assert len(judged) == annotator.campaign.tasks.count() - 1
+    assert post(client, "judgments", annotator, answer(first)).status_code == 201
+
+
+def test_somebody_else_in_the_same_browser_begins_anew(client, annotator):
+    link = welcome(annotator.campaign)
+    first = client.post(link).url
+    assert client.get(link).url == first
+    second = client.post(link, {"anew": "1"}).url
+    assert second != first
+    assert client.get(link).url == second
+
+
+def test_an_answer_given_after_hours_in_another_tab_is_taken(client, annotator):
+    long_away = answer(first_token(client, annotator)) | {"viewing": {"hidden_ms": 5 * 3600 * 1000}}
+    assert post(client, "judgments", annotator, long_away).status_code == 201
 
 
 def test_giving_back_asks_which(client, annotator):

@@ -96,13 +96,13 @@ class Play:
 
     def give_back(self, who, _):
         if held := self._unanswered(who).first():
-            serving.give_back(held)
+            serving.give_back(held, now=self.now)
 
     def wait(self, minutes, _):
         self.now += timedelta(minutes=minutes)
 
     def release(self, *_):
-        serving.release_ended(self.campaign, now=self.now)
+        serving.release_ended(now=self.now)
 
     def crash(self, who, _):
         """The server dies after the work and before its transaction is committed."""
@@ -226,7 +226,7 @@ def test_an_answer_after_the_lease_ended_counts_while_its_task_has_a_place():
     campaign = factories.open_campaign(1, judgments_per_task=1)
     [assignment] = serving.lease(factories.annotator(campaign), now=NOW)
     late = NOW + 2 * serving.LEASE
-    serving.release_ended(campaign, now=late)
+    serving.release_ended(now=late)
     _, is_new = serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=late)
     assert is_new
     check_rules(campaign)
@@ -276,7 +276,7 @@ def test_who_has_judged_enough_is_given_no_pair_back_that_they_lost():
     [taken] = serving.lease(quick, now=later)
     assert taken.task == lost.task
     [other] = serving.lease(slow, now=later)
-    serving.give_back(taken)
+    serving.give_back(taken, now=NOW)
     assert serving.lease(slow, now=later) == [other]
 
 
@@ -288,7 +288,7 @@ def test_a_late_answer_counts_beyond_what_is_asked_of_an_annotator():
     campaign.tasks.filter(id=lost.task_id).update(priority=1)
     [taken] = serving.lease(quick, now=later)
     assert factories.judge_all(slow, now=later) == 1
-    serving.give_back(taken)
+    serving.give_back(taken, now=NOW)
     _, is_new = serving.judge(lost, closest="left", response_ms=1, viewing={}, now=later)
     assert is_new
 
@@ -297,12 +297,12 @@ def test_a_pair_that_is_given_back_is_free_for_others_and_its_judgment_if_any_st
     campaign = factories.open_campaign(1, judgments_per_task=1)
     first, second = factories.annotator(campaign), factories.annotator(campaign)
     [assignment] = serving.lease(first, now=NOW)
-    serving.give_back(assignment)
-    serving.give_back(assignment)
+    serving.give_back(assignment, now=NOW)
+    serving.give_back(assignment, now=NOW)
     assert campaign.tasks.get().places_left == 1, "twice is once"
     [taken] = serving.lease(second, now=NOW)
     serving.judge(taken, closest="left", response_ms=1, viewing={}, now=NOW)
-    serving.give_back(taken)
+    serving.give_back(taken, now=NOW)
     assert campaign.tasks.get().places_left == 0
     assert Judgment.objects.count() == 1
 
@@ -310,5 +310,22 @@ def test_a_pair_that_is_given_back_is_free_for_others_and_its_judgment_if_any_st
 def test_the_lease_of_what_was_judged_never_ends():
     campaign = factories.open_campaign(1, judgments_per_task=1)
     assert factories.judge_all(factories.annotator(campaign)) == 1
-    assert serving.release_ended(campaign, now=NOW + timedelta(days=400)) == 0
+    assert serving.release_ended(now=NOW + timedelta(days=400)) == 0
     check_rules(campaign)
+
+
+def test_simulated_annotators_take_no_place_from_people():
+    campaign = factories.open_campaign(3, judgments_per_task=2)
+    for _ in range(3):
+        factories.judge_all(factories.annotator(campaign, is_simulated=True))
+    assert campaign.tasks.filter(simulated_places_left=0, places_left=2).count() == 3
+    assert factories.judge_all(factories.annotator(campaign)) == 3
+
+
+def test_who_is_away_for_long_takes_back_no_more_than_is_shown():
+    campaign = factories.open_campaign(6, judgments_per_task=1)
+    annotator = factories.annotator(campaign)
+    serving.lease(annotator, now=NOW, ahead=3)
+    back = serving.lease(annotator, now=NOW + 2 * serving.LEASE, ahead=2)
+    assert len(back) == 2
+    assert annotator.assignments.filter(holds_place=True).count() == 2

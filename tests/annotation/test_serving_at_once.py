@@ -168,9 +168,9 @@ def test_the_rules_hold_while_leases_end_answers_come_late_and_pairs_are_given_b
                         continue
                     acknowledged.append((assignment.id, tuple(judgment.ranks)))
                 case ["give back"] if assignment := one_of(annotator, chance):
-                    serving.give_back(assignment)
+                    serving.give_back(assignment, now=NOW)
                 case ["release"]:
-                    serving.release_ended(campaign, now=now)
+                    serving.release_ended(now=now)
                 case ["wait"]:
                     clock[0] += serving.LEASE + timedelta(minutes=1)
 

@@ -150,7 +150,7 @@ def test_responses_differ_in_nothing_but_the_picture(client, assignment):
     assert headers[0] == {
         "Content-Type": "image/png",
         "Content-Length": str(assignment.task.delivery_bytes),
-        "Cache-Control": "private, max-age=86400, immutable",
+        "Cache-Control": "private, max-age=86400, immutable, no-transform",
         "Content-Security-Policy": headers[0]["Content-Security-Policy"],
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "same-origin",

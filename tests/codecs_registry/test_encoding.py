@@ -329,7 +329,6 @@ def test_an_unforeseen_error_is_recorded_and_raised_and_the_others_go_on(message
     assert asked.state == State.FAILED
     assert asked.error.startswith("FileNotFoundError: ")
     assert finished == [[asked.id]]
-    assert messages == ["encode_owed"], "the others have a message"
     tasks.encode_owed()
     assert states().count(State.READY) == 1
 
@@ -349,20 +348,14 @@ def test_a_target_made_before_an_error_is_kept(monkeypatch):
     assert states() == [State.READY, State.FAILED]
 
 
-def test_a_worker_with_another_version_says_which_it_has_and_which_was_asked_for():
-    [asked] = request(factories.source_image(), "webp")
-    Reconstruction.objects.update(codec_version="libwebp 0.1 (Pillow 1.0)")
-    assert encoding.make_next() == 0
-    asked.refresh_from_db()
-    assert asked.state == State.FAILED
-    assert f"this worker has {WebP().version()}, but libwebp 0.1 (Pillow 1.0)" in asked.error
-
-
-def test_a_codec_that_this_worker_does_not_know_fails_with_the_reason():
-    request(factories.source_image())
-    Reconstruction.objects.update(codec="gone")
-    assert encoding.make_next() == 0
-    assert "no codec is named 'gone'" in Reconstruction.objects.get().error
+@pytest.mark.parametrize("asked", [{"codec_version": "libwebp 0.1"}, {"codec": "gone"}])
+def test_a_worker_leaves_to_others_what_it_has_not_the_codec_or_version_for(asked):
+    request(factories.source_image(), "webp")
+    Reconstruction.objects.update(**asked)
+    request(factories.source_image(), "jpeg")
+    assert encoding.make_next() == 1
+    assert encoding.make_next() is None
+    assert sorted(Reconstruction.objects.values_list("state", flat=True)) == ["ready", "waiting"]
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -380,9 +373,9 @@ def test_what_is_owed_is_counted_by_source_and_codec():
 def test_workers_are_woken_no_more_often_than_there_is_work(messages):
     tasks.wake_encoders()
     assert messages == []
-    request(factories.source_image())
-    tasks.wake_encoders(50)
-    assert messages == ["encode_owed"]
+    request(factories.source_image(), "jpeg", "webp", targets=("1", "2"))
+    tasks.wake_encoders()
+    assert messages == ["encode_owed"] * 2
 
 
 def test_a_lost_message_costs_nothing_but_time(messages):
@@ -393,16 +386,11 @@ def test_a_lost_message_costs_nothing_but_time(messages):
     assert states() == [State.READY]
 
 
-def test_a_message_keeps_its_worker_busy_until_nothing_is_owed(messages):
+def test_nobody_is_woken_while_somebody_works(messages):
     request(factories.source_image(), "jpeg", "webp")
-    worked = 0
-    messages.append("encode_owed")
-    while messages:
-        messages.pop()
-        tasks.encode_owed()
-        worked += 1
-    assert worked == 3, "two encodes, and a look that finds nothing"
-    assert states() == [State.READY] * 2
+    encoding.claim_next(worker="elsewhere:1:1", now=timezone.now())
+    tasks.resume_encoding()
+    assert messages == []
 
 
 def test_a_message_too_many_does_no_harm(messages):

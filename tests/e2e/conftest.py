@@ -69,11 +69,11 @@ class Stack:
         """What the last start printed."""
         return self.stderr.read_text()
 
-    def refuses(self, *, without: str = "") -> str:
+    def refuses(self, *arguments: str, without: str = "") -> str:
         """Start it where it cannot start; returns what it says of that."""
         kept = self.environment
         self.environment = {name: kept[name] for name in kept if name != without}
-        assert self.launch("--no-demo").wait(30) == 1
+        assert self.launch("--no-demo", *arguments).wait(30) == 1
         self.environment = kept
         return self.said()
 

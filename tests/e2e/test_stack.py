@@ -91,6 +91,7 @@ def test_servers_that_the_environment_names_are_used_and_left_running(data_folde
         "SECRET_KEY": "one that is brought along " * 3,
     }
     assert "Set SECRET_KEY" in guest.refuses(without="SECRET_KEY")
+    assert "FRESH deletes the files" in guest.refuses("--fresh")
 
     guest.start()
     guest.manage("import_images", str(photographs))
@@ -123,6 +124,10 @@ def test_it_runs_as_an_ordinary_user(data_folder):
     owners = {psutil.Process(stack.pid(name)).username() for name in ("postgres", "web", "worker")}
     assert owners == {"nobody"}
     assert stack.stop() == 0
+
+
+def test_an_address_that_this_stack_cannot_serve_is_refused(data_folder):
+    assert "this stack speaks http" in Stack(data_folder).refuses("--url", "https://lab.example")
 
 
 def test_the_sockets_of_a_very_long_data_folder_stay_short(tmp_path):

@@ -14,6 +14,8 @@ from PIL import Image
 
 from annotation.models import Campaign, Task
 from codecs_registry import encoding
+from codecs_registry.codecs.base import EncodeFailed
+from codecs_registry.codecs.webp import WebP
 from codecs_registry.models import Collection, Reconstruction, SourceImage
 from codecs_registry.tasks import encode_owed
 from evaluation import demo, launching, tasks
@@ -357,26 +359,34 @@ def test_the_command_need_not_wait(tmp_path):
     assert Study.objects.get().campaign.state == Campaign.State.DRAFT
 
 
-def test_the_command_tells_why_stimuli_cannot_be_made_and_goes_on_when_run_again(tmp_path, worker):
+def test_the_command_tells_why_stimuli_cannot_be_made_and_goes_on_when_run_again(
+    tmp_path, worker, monkeypatch
+):
+    def refuse(self, pixels, setting):
+        raise EncodeFailed("the library gave up")
+
+    photo(tmp_path / "photos" / "a.png")
+    path = study_file(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(WebP, "encode", refuse)
+        with pytest.raises(
+            CommandError, match=r"1 of 2 reconstructions .*: the library gave up\. Launch the same"
+        ):
+            launch_study(path)
+    launch_study(path)
+    assert Study.objects.get().campaign.state == Campaign.State.OPEN
+
+
+def test_a_study_that_was_not_open_yet_moves_on_to_the_codecs_versions_of_today(tmp_path, worker):
     photo(tmp_path / "photos" / "a.png")
     path = study_file(tmp_path)
     launch_study(path, "--no-wait")
-    stored = SourceImage.objects.get().png
-    SourceImage.objects.update(png="00/lost.png")
-    for _ in range(2):
-        with pytest.raises(FileNotFoundError):
-            encoding.make_next()
-    # Launched again it is tried again, and what is wrong now is the version.
-    SourceImage.objects.update(png=stored)
-    versions = dict(Reconstruction.objects.values_list("codec", "codec_version"))
     Reconstruction.objects.filter(codec="webp").update(codec_version="libwebp 0.1")
-    with pytest.raises(
-        CommandError, match=r"1 of 2 reconstructions .* but libwebp 0.1 was asked for"
-    ):
-        launch_study(path)
-    Reconstruction.objects.filter(codec="webp").update(codec_version=versions["webp"])
     launch_study(path)
-    assert Study.objects.get().campaign.state == Campaign.State.OPEN
+    study = Study.objects.get()
+    assert study.campaign.state == Campaign.State.OPEN
+    assert "libwebp 0.1" not in study.reconstructions.values_list("codec_version", flat=True)
+    assert Reconstruction.objects.get(codec_version="libwebp 0.1").state == "waiting"
 
 
 @pytest.mark.parametrize(

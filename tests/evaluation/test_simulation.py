@@ -140,9 +140,10 @@ def test_an_answer_that_was_not_taken_is_not_counted(browser, monkeypatch):
     annotator = joined(browser, campaign)
 
     def decide_slowly(images):
-        for assignment in Annotator.objects.get(is_simulated=True).assignments.all():
-            serving.give_back(assignment)
-        assert factories.judge_all(factories.annotator(campaign), now=NOW) == 1
+        rival = factories.annotator(campaign, is_simulated=True)
+        for assignment in Annotator.objects.exclude(id=rival.id).get().assignments.all():
+            serving.give_back(assignment, now=NOW)
+        assert factories.judge_all(rival, now=NOW) == 1
         return "left"
 
     monkeypatch.setattr(annotator, "_decide", decide_slowly)

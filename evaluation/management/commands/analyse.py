@@ -15,7 +15,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("study", nargs="?", metavar="STUDY")
         parser.add_argument("--comparisons", type=Path, metavar="FILE.csv")
-        parser.add_argument("--simulated", action="store_true", help="simulated judgments instead")
+        kind = parser.add_mutually_exclusive_group()
+        kind.add_argument(
+            "--people", action="store_true", help="people's judgments (a study's are)"
+        )
+        kind.add_argument("--simulated", action="store_true", help="simulated judgments instead")
         parser.add_argument("--confidence", type=float, default=0.95)
         parser.add_argument("--json", action="store_true")
 
@@ -26,7 +30,9 @@ class Command(BaseCommand):
             raise CommandError("--confidence takes a share between 0 and 1, such as 0.95")
         if comparisons:
             try:
-                result = analyse(read_comparisons(comparisons), confidence=confidence)
+                kind = options["simulated"] if options["simulated"] or options["people"] else None
+                table = read_comparisons(comparisons, simulated=kind)
+                result = analyse(table, confidence=confidence)
             except (InvalidComparisons, OSError) as error:
                 raise CommandError(str(error)) from None
         else:

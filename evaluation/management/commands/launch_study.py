@@ -1,11 +1,10 @@
 import json
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.urls import reverse
 
 from evaluation.launching import EncodingFailed, find_sources, launch, wait_until_open
+from evaluation.links import annotation_link, study_page
 from evaluation.study_files import InvalidStudy, read_study_file
 
 
@@ -29,8 +28,7 @@ class Command(BaseCommand):
                 wait_until_open(launched, progress=self.stderr.write)
             except EncodingFailed as error:
                 raise CommandError(f"{error} Launch the same file again to retry.") from None
-        page = settings.CLOSER_URL + reverse("study", args=[launched.slug])
-        link = settings.CLOSER_URL + reverse("welcome", args=[launched.campaign.token])
+        page, link = study_page(launched), annotation_link(launched)
         if options["json"]:
             made = {"study": launched.name, "new": is_new, "page": page, "annotation_link": link}
             self.stdout.write(json.dumps(made, indent=2))
