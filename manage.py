@@ -20,6 +20,9 @@ def main() -> None:
             f"The database does not answer ({reason}). "
             "Start 'make demo' in another terminal, or set DATABASE_URL to a running PostgreSQL."
         )
+    except BrokenPipeError:  # whoever read our output has stopped reading
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,12 +1,16 @@
 """From judgments to results: what `analyse --json` prints and the results page shows."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import combinations
 
 import numpy as np
+from django.db.models import Count, Max, Min, Q
 
 from annotation.records import comparison_records
+from codecs_registry.models import stratum_name
 from evaluation.models import SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.statistics import (
@@ -36,10 +40,55 @@ def analyse_study(study: Study, *, population: str, confidence: float = 0.95) ->
     ]
     result = analyse(Comparisons.from_rows(rows), confidence=confidence)
     result["provenance"] |= {"study": study.name, "population": population, **_digest(rows)}
+    missed = _missed_rates(study)
+    strata = {}
     for stratum in study.strata:  # an empty stratum is a fact, too
-        result["strata"].setdefault(stratum, _empty_stratum())
-    result["strata"] = {name: result["strata"][name] for name in study.strata}
+        strata[stratum] = result["strata"].get(stratum) or _empty_stratum()
+        _name_all(strata[stratum], study.codecs)
+        strata[stratum]["missed"] = missed.get(stratum, [])
+    result["strata"] = strata
     return result
+
+
+def _name_all(stratum: dict, codecs: list[str]) -> None:
+    """Add the codecs of a study that nobody judged at this bit rate, and their pairs."""
+    absent = {"share": None, "low": None, "high": None, "n": 0, "reason": "never compared"}
+    judged = {each["condition"] for each in stratum["win_share"]}
+    stratum["win_share"] += [{"condition": name, **absent} for name in codecs if name not in judged]
+    known = {(each["a"], each["b"]) for each in stratum["pairs"]}
+    empty = dict.fromkeys(("a_preferred", "low", "high", "p", "p_adjusted"))
+    stratum["pairs"] += [
+        {"a": a, "b": b, "n": 0, "ties": 0, **empty, "reason": "never compared"}
+        for a, b in combinations(sorted(codecs), 2)
+        if (a, b) not in known
+    ]
+
+
+def _missed_rates(study: Study) -> dict[str, list[dict]]:
+    """By stratum and codec: how many reconstructions missed the target, and where they are."""
+    found = defaultdict(list)
+    grouped = (
+        study.reconstructions.filter(state="ready")
+        .order_by()
+        .values("target_bpp", "codec")
+        .annotate(
+            of=Count("id"),
+            missed=Count("id", filter=~Q(miss="")),
+            lowest_bpp=Min("actual_bpp"),
+            highest_bpp=Max("actual_bpp"),
+        )
+    )
+    for row in grouped.filter(missed__gt=0).order_by("codec"):
+        found[stratum_name(row["target_bpp"])].append(
+            {
+                "condition": row["codec"],
+                "n": row["missed"],
+                "of": row["of"],
+                "lowest_bpp": row["lowest_bpp"],
+                "highest_bpp": row["highest_bpp"],
+            }
+        )
+    return found
 
 
 def analyse(comparisons: Comparisons, *, confidence: float = 0.95) -> dict:

@@ -100,7 +100,7 @@ def launch(
             differ = sorted(key for key in asked if study.specification.get(key) != asked[key])
             raise InvalidStudy(
                 {
-                    "name": f"there is another study called {study.name!r}, which differs in "
+                    "name": f"is taken by another study, {study.name!r}, which differs in "
                     f"{', '.join(differ) or 'its settings'}; choose another name"
                 }
             )

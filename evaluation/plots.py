@@ -18,10 +18,17 @@ SERIES = [f"var(--series-{i}, {colour})" for i, colour in enumerate(COLOURS, sta
 TEXT = "currentColor"
 
 
-def win_share_plot(analysis: dict) -> str | None:
-    """SVG: each codec's share of wins with its interval, a panel a stratum; None: no data."""
+def win_share_plot(analysis: dict, *, title: str = "") -> str | None:
+    """SVG: each codec's share of wins with its interval, a panel a stratum; None: no data.
+
+    What must not be lost when the picture is cut out, such as who judged, goes into its title.
+    """
     rows = [
-        {"stratum": f"{stratum} bpp", "codec": each["condition"], **each}
+        {
+            "stratum": f"{stratum} bpp{' (missed)' if values.get('missed') else ''}",
+            "codec": each["condition"],
+            **each,
+        }
         for stratum, values in analysis["strata"].items()
         for each in values["win_share"]
         if each["share"] is not None
@@ -44,41 +51,41 @@ def win_share_plot(analysis: dict) -> str | None:
     return _svg(
         chart.properties(width=170, height=alt.Step(26), data=alt.Data(values=rows)).facet(
             column=alt.Column("stratum:N", sort=order, title=None)
-        )
+        ),
+        title,
     )
 
 
-def scale_plot(analysis: dict) -> str | None:
-    """SVG: each codec's Bradley-Terry score with its interval against bpp; None: no scale."""
+def scale_plot(analysis: dict, *, title: str = "") -> str | None:
+    """SVG: each codec's Bradley-Terry score with its interval at each bit rate; None: no scale."""
     rows = [
-        {"bpp": float(stratum), "codec": each["condition"], **each}
+        {"stratum": stratum, "codec": each["condition"], **each}
         for stratum, values in analysis["strata"].items()
         for each in values["scale"] or []
     ]
     if not rows:
         return None
-    ticks = sorted({row["bpp"] for row in rows})
-    # Intervals of codecs at one bit rate would lie on each other: each codec is moved a little.
-    codecs = _codecs(analysis)
-    for row in rows:
-        row["at"] = row["bpp"] * (1 + 0.025 * (codecs.index(row["codec"]) - (len(codecs) - 1) / 2))
+    strata = list(dict.fromkeys(row["stratum"] for row in rows))
+    # Not a bit rate's axis, and no lines: scores of different bit rates do not compare.
     x = alt.X(
-        "at:Q",
+        "stratum:O",
+        sort=strata,
         title="target bit rate (bits per pixel)",
-        scale=alt.Scale(type="log", nice=False, padding=24),
-        axis=alt.Axis(values=ticks, format="~g", grid=False),
+        axis=alt.Axis(labelAngle=0, domain=True, ticks=False),
     )
-    y = alt.Y("score:Q", title="closer to the original → (log-odds)")
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x)
+    closer = "closer to the original → (log-odds)"
     plain, _ = _codec_channels(analysis, legend=None)
     colour, shape = _codec_channels(analysis, legend=alt.Legend(labelLimit=0))
-    chart = (
-        base.mark_line(strokeWidth=1, opacity=0.6).encode(y=y, color=plain)
-        + base.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q", color=plain)
-        + base.mark_point(filled=True, size=90, opacity=1).encode(y=y, color=colour, shape=shape)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=x, xOffset=alt.XOffset("codec:N", scale=alt.Scale(domain=_codecs(analysis), padding=1))
+    )
+    chart = base.mark_rule(strokeWidth=2).encode(
+        y=alt.Y("low:Q", title=closer), y2="high:Q", color=plain
+    ) + base.mark_point(filled=True, size=90, opacity=1).encode(
+        y="score:Q", color=colour, shape=shape
     )
     chart = chart.resolve_legend(color="independent", shape="independent")
-    return _svg(chart.properties(width=640, height=300))
+    return _svg(chart.properties(width=alt.Step(150), height=300), title)
 
 
 def _codecs(analysis: dict) -> list[str]:
@@ -100,7 +107,9 @@ def _codec_channels(analysis: dict, *, legend: alt.Legend | None):
     )
 
 
-def _svg(chart: alt.TopLevelMixin) -> str:
+def _svg(chart: alt.TopLevelMixin, title: str) -> str:
+    if title:
+        chart = chart.properties(title=alt.Title(title, color=TEXT, fontSize=13))
     text = {"labelColor": TEXT, "titleColor": TEXT, "labelFontSize": 13, "titleFontSize": 13}
     chart = (
         chart.configure(

@@ -7,6 +7,8 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from zipstream import ZipStream
@@ -60,7 +62,8 @@ def studies(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_study(request: HttpRequest) -> HttpResponse:
     """Launch a study by a form: the same check and the same launch as a study file's."""
-    form = StudyForm(request.POST or None)
+    # After an upload, its collection is the one that is meant.
+    form = StudyForm(request.POST or None, initial={"images": request.GET.get("collection")})
     if request.method == "POST" and form.is_valid():
         try:
             sources = launching.collection_sources(form.specification.images)
@@ -93,6 +96,8 @@ def upload(request: HttpRequest) -> HttpResponse:
             request,
             f"{len(result.sources)} photographs are in “{form.cleaned_data['collection']}”.",
         )
+        chosen = urlencode({"collection": form.cleaned_data["collection"]})
+        return redirect(f"{reverse('new-study')}?{chosen}")
     return redirect("new-study")
 
 
@@ -127,10 +132,11 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         from evaluation.analysis import analyse_study
 
         analysis = analyse_study(found, population=population)
+        title = "Simulated judgments" if population == SIMULATED else ""
         context |= {
             "analysis": analysis,
-            "win_share_plot": plots.win_share_plot(analysis),
-            "scale_plot": plots.scale_plot(analysis),
+            "win_share_plot": plots.win_share_plot(analysis, title=title),
+            "scale_plot": plots.scale_plot(analysis, title=title),
             "n_annotators": len(analysis["annotators"]),
         }
     template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"

@@ -3,7 +3,6 @@
 import argparse
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -56,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
         help="where others reach it, such as http://lab-pc:8000; it then serves all networks",
     )
     parser.add_argument("--images", type=_folder, help="photographs for the demo's study")
-    parser.add_argument("--fresh", action="store_true", help="delete all data first")
+    parser.add_argument("--fresh", action="store_true", help="put all data aside first")
     parser.add_argument("--no-demo", action="store_true", help="start with no study of its own")
     return parser.parse_args()
 
@@ -135,6 +134,8 @@ def check_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except OverflowError:
+            raise CannotStart("PORT is a number from 1 to 65535.") from None
         except OSError as error:
             raise CannotStart(
                 f"port {port} is not free ({error.strerror}). "
@@ -143,11 +144,17 @@ def check_port(host: str, port: int) -> None:
 
 
 def start_over(data: Path) -> None:
-    """Delete what the stack made, and nothing else that may lie in the folder."""
+    """Put aside what the stack made: judgments took people's time, and are theirs to delete."""
     if "DATABASE_URL" in os.environ:
-        raise CannotStart("FRESH deletes the files that the database of DATABASE_URL speaks of.")
+        raise CannotStart("FRESH takes away the files that the database of DATABASE_URL speaks of.")
+    if not (data / "postgres").exists():
+        return
+    aside = data / time.strftime("before-%Y%m%d-%H%M%S")
+    aside.mkdir()
     for name in ("postgres", "blobs", "logs"):
-        shutil.rmtree(data / name, ignore_errors=True)
+        if (data / name).exists():
+            (data / name).rename(aside / name)
+    say(f"Starting over. What was there before is in {aside}; delete it if nobody needs it.")
 
 
 def servers(data: Path) -> list[Service]:

@@ -17,7 +17,7 @@ def percent(share: float) -> str:
 
 @register.filter
 def signed(score: float) -> str:
-    return f"{score:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(score, 2) or 0:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 @register.filter
@@ -35,10 +35,10 @@ def codec_rows(stratum: dict) -> list[dict]:
         rows.append(
             {
                 **share,
-                "wins": f"{round(share['share'] * share['n'], 1):.10g}",
+                "wins": f"{round((share['share'] or 0) * share['n'], 1):.10g}",
                 "score": score.get("score"),
                 "score_low": score.get("low"),
                 "score_high": score.get("high"),
             }
         )
-    return sorted(rows, key=lambda row: -row["share"])
+    return sorted(rows, key=lambda row: 1 if row["share"] is None else -row["share"])

@@ -7,6 +7,7 @@ import { Stage, load } from "./stage.js";
 
 const SOONEST_ANSWER_MS = 300; // sooner, nobody can have looked: a double click, a held key
 const DAY_MS = 24 * 3600 * 1000; // longer than anybody judges, and all that the server takes
+const NARROWEST_PX = 700; // three pictures side by side need so much
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 const main = document.querySelector("[data-judge]");
@@ -21,6 +22,7 @@ const stage = new Stage(part("stage"), {
 });
 const loaded = new Map(); // assignment token -> promise of its images
 
+let shown = null; // the pair whose turn it is, with its images
 let current = null; // the assignment on the screen
 let paintedAt = null; // when it was painted; null: no answer is taken now
 let flips = 0;
@@ -28,7 +30,7 @@ let hiddenMs = 0;
 let hiddenSince = null;
 
 function show(name) {
-  for (const each of ["pair", "loading", "failed", "thanks"]) part(each).hidden = each !== name;
+  for (const each of ["pair", "loading", "failed", "narrow", "thanks"]) part(each).hidden = each !== name;
 }
 
 function notice(text) {
@@ -83,17 +85,27 @@ async function goOn(todo) {
   } catch {
     return fail(next);
   }
-  current = next;
+  await present(next, images);
+}
+
+/** Puts a pair on the screen and starts its clock, if the window has room for it. */
+async function present(assignment, images) {
+  shown = { assignment, images };
+  if (window.innerWidth < NARROWEST_PX) {
+    current = paintedAt = null; // nothing is judged that cannot be seen
+    return show("narrow");
+  }
+  current = assignment;
   show("pair");
-  paintedAt = await stage.present(next, images);
+  paintedAt = await stage.present(assignment, images);
   flips = 0;
   hiddenMs = 0;
   hiddenSince = document.hidden ? paintedAt : null;
-  main.dataset.painted = next.token;
+  main.dataset.painted = assignment.token;
 }
 
 function finish(todo) {
-  current = null;
+  current = shown = null;
   part("progress").textContent = "";
   part("thanks-count").textContent =
     todo.judged === 1 ? "You judged 1 pair." : `You judged ${todo.judged} pairs.`;
@@ -156,6 +168,8 @@ function viewing() {
     viewport_height: window.innerHeight,
     screen_width: window.screen.width,
     screen_height: window.screen.height,
+    view_width: stage.view.width,
+    view_height: stage.view.height,
     flips,
     hidden_ms: Math.min(Math.round(hiddenMs), DAY_MS),
   };
@@ -165,6 +179,7 @@ function flip(toOriginal) {
   if (!current) return;
   if (toOriginal) flips += 1;
   stage.flip(toOriginal);
+  main.toggleAttribute("data-flipped", toOriginal);
 }
 
 const ANSWER_KEYS = { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right" };
@@ -201,6 +216,11 @@ document.addEventListener("visibilitychange", () => {
     hiddenMs += performance.now() - hiddenSince;
     hiddenSince = null;
   }
+});
+
+window.addEventListener("resize", () => {
+  const isNarrow = window.innerWidth < NARROWEST_PX;
+  if (shown && isNarrow === Boolean(current)) present(shown.assignment, shown.images);
 });
 
 for (const button of answerButtons) {

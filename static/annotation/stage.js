@@ -101,6 +101,7 @@ export class Stage {
     };
     const { view, gap, slack } = measure();
     this.slack = slack;
+    this.view = view;
     const pannable = slack.x > 0 || slack.y > 0;
     this.onPannable(pannable);
     for (const answer of this.answers) answer.style.width = `${view.width / ratio}px`;

@@ -43,7 +43,8 @@ def test_a_photograph_becomes_a_source_image_known_by_its_pixels(tmp_path):
     content = blobs.read(source.png)
     assert len(content) == source.png_bytes
     assert (read_png(content) == pixels).all()
-    assert out == "1 new, 0 known already, 0 skipped\n"
+    assert out.splitlines()[0] == "1 new, 0 known already, 0 skipped"
+    assert "name one with --collection" in out
     assert err == "sea.png\n"
 
 

@@ -46,6 +46,8 @@ def test_ctrl_c_stops_everything_and_a_second_start_goes_on_with_the_same_data(
 
     fresh = Stack(data_folder).start("--fresh")
     assert fresh.sql("SELECT count(*) FROM codecs_registry_sourceimage") == [(0,)]
+    [aside] = data_folder.glob("before-*")
+    assert (aside / "postgres" / "PG_VERSION").exists(), "judgments are put aside, not deleted"
     assert fresh.stop() == 0
 
 
@@ -91,7 +93,7 @@ def test_servers_that_the_environment_names_are_used_and_left_running(data_folde
         "SECRET_KEY": "one that is brought along " * 3,
     }
     assert "Set SECRET_KEY" in guest.refuses(without="SECRET_KEY")
-    assert "FRESH deletes the files" in guest.refuses("--fresh")
+    assert "FRESH takes away the files" in guest.refuses("--fresh")
 
     guest.start()
     guest.manage("import_images", str(photographs))

@@ -252,6 +252,8 @@ def test_a_comparison_file_gives_the_results_of_the_study_that_it_came_from(tmp_
     path = tmp_path / "judgments.csv"
     path.write_text("".join(judgments_csv(study.campaign)))
     from_file, from_study = strict(run("--comparisons", path, "--json")), people(study)
+    for values in from_study["strata"].values():
+        assert values.pop("missed") == []  # a comparison file does not know of it
     assert from_file["strata"] == from_study["strata"]
     assert from_file["annotators"] == from_study["annotators"]
 

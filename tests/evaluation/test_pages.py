@@ -473,7 +473,8 @@ def upload(client, *files, collection="holiday"):
 
 def test_uploaded_photographs_are_in_their_collection(as_researcher):
     response = upload(as_researcher, uploaded("a.png", seed=1), uploaded("b.png", seed=2))
-    assert response.url == reverse("new-study")
+    assert response.url == reverse("new-study") + "?collection=holiday"
+    assert '<option value="holiday" selected>' in as_researcher.get(response.url).content.decode()
     assert messages_of(response) == ["2 photographs are in “holiday”."]
     names = Collection.objects.get().sources.values_list("name", flat=True)
     assert list(names) == ["a.png", "b.png"]

@@ -30,6 +30,8 @@ class Command(BaseCommand):
             f"{len(result.added)} new, {len(result.known)} known already, "
             f"{len(result.skipped)} skipped"
         )
+        if result.sources and not collection:
+            self.stdout.write("They are in no collection: name one with --collection for a study")
         for name, reason in result.skipped:
             self.stderr.write(f"skipped {folder / name}: {reason}")
         if result.skipped:

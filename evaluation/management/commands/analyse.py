@@ -36,21 +36,35 @@ class Command(BaseCommand):
             except (InvalidComparisons, OSError) as error:
                 raise CommandError(str(error)) from None
         else:
-            result = analyse_study(
-                find_study(study),
-                population=SIMULATED if options["simulated"] else PEOPLE,
-                confidence=confidence,
-            )
+            found = find_study(study)
+            population = SIMULATED if options["simulated"] else PEOPLE
+            result = analyse_study(found, population=population, confidence=confidence)
+            counts = found.judgment_counts()
+            if not counts[population] and any(counts.values()):
+                self.stderr.write(
+                    f"There are {counts[SIMULATED]} simulated judgments: --simulated shows them"
+                    if population == PEOPLE
+                    else f"There are {counts[PEOPLE]} judgments by people: leave out --simulated"
+                )
         if options["json"]:
             self.stdout.write(json.dumps(result, indent=2))
         else:
-            self.print_tables(result)
+            self.print_tables(result, is_simulated=options["simulated"])
 
-    def print_tables(self, result):
+    def print_tables(self, result, *, is_simulated: bool):
+        kind = "simulated judgments" if is_simulated else "judgments"
         for stratum, values in result["strata"].items():
-            self.stdout.write(f"\n{stratum} bpp: {values['n_judgments']} judgments")
+            self.stdout.write(f"\n{stratum} bpp: {values['n_judgments']} {kind}")
+            for each in values.get("missed", []):
+                self.stdout.write(
+                    f"  {each['condition']} missed the target in {each['n']} of {each['of']}: "
+                    f"{each['lowest_bpp']:.3f} to {each['highest_bpp']:.3f} bpp"
+                )
             scores = {each["condition"]: each for each in values["scale"] or []}
             for share in values["win_share"]:
+                if not share["n"]:
+                    self.stdout.write(f"  {share['condition']:12} never compared")
+                    continue
                 score = scores.get(share["condition"])
                 shown = (
                     f"  score {score['score']:+.2f} [{score['low']:+.2f}, {score['high']:+.2f}]"
@@ -66,4 +80,5 @@ class Command(BaseCommand):
             ceiling = values["agreement"]["human_ceiling"]
             shown = "cannot be had" if ceiling["value"] is None else f"{ceiling['value']:.1%}"
             reason = f" ({ceiling['reason']})" if ceiling["reason"] else ""
-            self.stdout.write(f"  human ceiling {shown}{reason}")
+            name = "ceiling among simulated annotators" if is_simulated else "human ceiling"
+            self.stdout.write(f"  {name} {shown}{reason}")
