@@ -85,7 +85,7 @@ def scale_plot(analysis: dict, *, title: str = "") -> str | None:
         y="score:Q", color=colour, shape=shape
     )
     chart = chart.resolve_legend(color="independent", shape="independent")
-    return _svg(chart.properties(width=alt.Step(150), height=300), title)
+    return _svg(chart.properties(width=160 * len(strata), height=300), title)
 
 
 def _codecs(analysis: dict) -> list[str]:
