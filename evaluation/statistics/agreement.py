@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
 from evaluation.statistics.estimate import Estimate, NotIdentified
 
+FEWEST_CONTENTS = 5  # of five there are 126 different samples
 DRAWS_AT_ONCE = 4_000_000  # bounds the memory of a bootstrap, to about 100 MB
 
 
@@ -69,9 +70,11 @@ def human_ceiling(
     Introduction to the Bootstrap", ch. 13), since tasks on one image are not independent; with
     few images it is too narrow. It does not cover the choice of annotators.
 
-    Returns an Estimate whose n is the number of tasks used; if these show only one source image,
-    it has no interval, and the reason says so. Raises NotIdentified if no task has two votes, and
-    ValueError if the arrays do not fit.
+    Returns an Estimate whose n is the number of tasks used; if these show fewer than
+    FEWEST_CONTENTS source images, it has no interval, and the reason says so: of two images a
+    bootstrap has three different samples, and its interval may have no width at all. Nor has it
+    one where all images agree alike (unanimous votes). Raises NotIdentified if no task has two
+    votes, and ValueError if the arrays do not fit.
     """
     counts, labels = _check(np.asarray(votes), np.asarray(contents))
     if not 0 < confidence < 1:
@@ -84,10 +87,17 @@ def human_ceiling(
     agreement = _agreement_of_pairs(counts[used])
     _, content = np.unique(labels[used], return_inverse=True)
     value, n, method = float(agreement.mean()), int(used.sum()), "percentile bootstrap over images"
-    if content.max() == 0:
-        return Estimate(value, None, None, n, method, reason="all tasks show one source image")
+    if (n_contents := int(content.max()) + 1) < FEWEST_CONTENTS:
+        reason = (
+            f"an interval over source images needs {FEWEST_CONTENTS} of them, and there "
+            f"{'is' if n_contents == 1 else 'are'} {n_contents}"
+        )
+        return Estimate(value, None, None, n, method, reason=reason)
     sums = np.bincount(content, weights=agreement).astype(np.float64)
     sizes = np.bincount(content).astype(np.int64)
+    if np.ptp(sums / sizes) == 0:
+        reason = "all source images agree alike, so a bootstrap over them has nothing to vary"
+        return Estimate(value, None, None, n, method, reason=reason)
     means = _resampled_means(sums, sizes, n_boot, rng)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value, float(low), float(high), n, method)

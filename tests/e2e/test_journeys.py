@@ -261,6 +261,22 @@ def test_a_picture_is_shown_pixel_for_pixel_whatever_the_screen_scale(stack, pho
         context.close()
 
 
+def test_a_window_that_is_too_narrow_takes_no_answer_and_says_what_to_do(stack, photographs, page):
+    launched = stack.launch_study("Narrow", photographs, bpp=[0.5])
+    token = begin(page, launched["annotation_link"])
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector("text=This window is too narrow")
+    page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    page.keyboard.press("1")
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.wait_for_selector("[data-pair]")
+    assert stored_choices(stack, "Narrow") == {}
+    page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    page.keyboard.press("2")
+    wait_for_next(page, token)
+    assert stored_choices(stack, "Narrow") == {token: "right"}
+
+
 def test_a_double_click_or_a_held_key_answers_one_pair_only(stack, photographs, page):
     launched = stack.launch_study("Double", photographs, bpp=[0.5])
     begin(page, launched["annotation_link"])

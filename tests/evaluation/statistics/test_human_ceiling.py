@@ -55,15 +55,17 @@ def test_without_two_annotators_on_a_task_there_is_no_ceiling():
             ceiling(votes)
 
 
-def test_one_source_image_gives_a_ceiling_without_an_interval_and_says_why():
+def test_few_source_images_give_a_ceiling_without_an_interval_and_say_why():
     estimate = ceiling([[2, 0], [1, 1], [1, 0]], ["kodim01", "kodim01", "kodim02"])
     assert (estimate.value, estimate.low, estimate.high, estimate.n) == (0.5, None, None, 2)
-    assert estimate.reason == "all tasks show one source image"
+    assert estimate.reason == "an interval over source images needs 5 of them, and there is 1"
+    assert ceiling([[2, 0], [1, 1], [1, 2], [0, 3]]).reason.endswith("and there are 4")
 
 
-def test_unanimous_annotators_have_a_ceiling_of_one():
-    estimate = ceiling([[4, 0], [0, 3], [2, 0]])
-    assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
+def test_unanimous_annotators_have_a_ceiling_of_one_and_no_interval():
+    estimate = ceiling([[4, 0], [0, 3], [2, 0], [3, 0], [0, 2]])
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, None, None)
+    assert "agree alike" in estimate.reason
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -72,9 +74,9 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_many_tasks_on_few_images_widen_the_interval():
-    votes = np.repeat([[4, 0], [2, 2], [3, 1], [0, 4]], 25, axis=0)
+    votes = np.repeat([[4, 0], [2, 2], [3, 1], [0, 4], [2, 2]], 25, axis=0)
     alone = ceiling(votes)
-    clustered = ceiling(votes, np.repeat(["w", "x", "y", "z"], 25))
+    clustered = ceiling(votes, np.repeat(["v", "w", "x", "y", "z"], 25))
     assert clustered.value == alone.value
     assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
 
