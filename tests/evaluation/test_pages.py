@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.urls import reverse
 from PIL import Image
 
@@ -598,3 +599,31 @@ def test_a_study_without_judgments_gives_empty_downloads(as_researcher, ready):
     archive, rows = dataset(as_researcher)
     assert rows == []
     assert {Path(name).name for name in archive.namelist()} == {"manifest.csv", "dataset.json"}
+
+
+def test_a_page_that_is_not_there_says_what_to_do(as_researcher):
+    response = as_researcher.get("/studies/nowhere/")
+    assert response.status_code == 404
+    assert "There is no such page" in response.content.decode()
+    assert "ask whoever gave it to you" in response.content.decode()
+
+
+def test_a_form_without_its_token_is_refused_in_words(researcher):
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(researcher)
+    response = strict.post(reverse("new-study"), {"name": "x"})
+    assert response.status_code == 403
+    assert "reload it and try again" in response.content.decode()
+
+
+def test_an_error_of_ours_is_told_without_a_stack_trace(as_researcher, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("secret detail")
+
+    factories.study()
+    monkeypatch.setattr(Study, "judgment_counts", fail)
+    as_researcher.raise_request_exception = False
+    response = as_researcher.get(reverse("studies"))
+    assert response.status_code == 500
+    assert "Something went wrong here" in response.content.decode()
+    assert "secret detail" not in response.content.decode()
