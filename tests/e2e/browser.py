@@ -25,19 +25,21 @@ def find_chromium() -> str | None:
 
 
 def install() -> bool:
-    """Debian's package where we may install it, else Playwright's own build."""
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        commands = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]]
-    else:
-        commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
-    return all(
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
-        for command in commands
-    )
+    """Debian's package where we may install it, else Playwright's own build; whether one is there
+    then."""
+    apt = [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]]
+    playwright = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    may_use_apt = os.geteuid() == 0 and shutil.which("apt-get")
+    for way in (apt, playwright) if may_use_apt else (playwright,):
+        for command in way:
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        if find_chromium():
+            return True
+    return False
 
 
 if __name__ == "__main__":
     if not find_chromium():
         sys.stderr.write("There is no Chromium to test with: installing one.\n")
-        if not (install() and find_chromium()):
+        if not install():
             sys.exit("Install Chromium or Chrome, or name one: CHROMIUM=/path/to/chromium")
