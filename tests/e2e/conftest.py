@@ -1,5 +1,6 @@
 """The whole of Closer, started as its users start it, with data of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psycopg
@@ -17,6 +20,7 @@ import pytest
 from PIL import Image
 
 from config.stack import embedded
+from config.stack.supervisor import end_leftovers
 from tests import factories
 from tests.e2e.browser import find_chromium
 
@@ -41,6 +45,8 @@ def wait_for(condition, *, seconds: float = 60.0):
 class Stack:
     """A running `python -m config.stack` and what tests do with it."""
 
+    launched: ClassVar[list[tuple[Path, subprocess.Popen]]] = []
+
     def __init__(self, data: Path, *, port: int | None = None) -> None:
         self.data = data
         self.port = port or free_port()
@@ -61,9 +67,11 @@ class Stack:
     def launch(self, *arguments: str, **options) -> subprocess.Popen:
         command = [sys.executable, "-m", "config.stack", "--port", str(self.port), *arguments]
         with self.stderr.open("w") as stderr:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stderr=stderr, text=True, **options
             )
+        self.launched.append((self.data, process))
+        return process
 
     def said(self) -> str:
         """What the last start printed."""
@@ -125,20 +133,30 @@ class Stack:
         return "ada", "a long password"
 
 
-@pytest.fixture
-def data_folder():
-    """A folder of its own under the system's temporary one: short enough for sockets."""
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder under the system's temporary one, short enough for sockets. At the end the stacks
+    over it are stopped, also those that a failing test left running, and it is deleted."""
     folder = Path(tempfile.mkdtemp(prefix="closer-stack-"))
     yield folder
+    for data, process in Stack.launched:
+        if data.is_relative_to(folder):
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
+            end_leftovers(embedded.run_folder(data) / "processes.json")
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
+def data_folder():
+    with own_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
 def stack(data_folder):
-    running = Stack(data_folder).start()
-    yield running
-    if running.process.poll() is None:
-        running.stop()
+    return Stack(data_folder).start()
 
 
 @pytest.fixture(scope="session")

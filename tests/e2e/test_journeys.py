@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Stack, wait_for
+from tests.e2e.conftest import Stack, own_folder, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
 
@@ -18,18 +18,11 @@ SOONEST_ANSWER_MS = 300
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    # A short path of its own: Unix sockets live in it.
-    import shutil
-    import tempfile
-    from pathlib import Path
-
-    folder = Path(tempfile.mkdtemp(prefix="closer-journeys-"))
-    running = Stack(folder).start()
-    running.make_researcher()
-    yield running
-    running.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+def stack():
+    with own_folder() as folder:
+        running = Stack(folder).start()
+        running.make_researcher()
+        yield running
 
 
 def wait_for_next(page, shown: str | None) -> str | None:
