@@ -154,16 +154,12 @@ def retry_encoding(study: Study) -> int:
     reconstructions had failed. A study that is open keeps what it has."""
     with transaction.atomic():
         if study.campaign.state == Campaign.State.DRAFT:
-            _request(study)
+            study.reconstructions.set(
+                encoding.request(study.sources.all(), study.codecs, study.targets_bpp)
+            )
         count = encoding.retry_failed(study.reconstructions)
         _wake_encoders_on_commit()
     return count
-
-
-def _request(study: Study) -> None:
-    study.reconstructions.set(
-        encoding.request(study.sources.all(), study.codecs, study.targets_bpp)
-    )
 
 
 def _wake_encoders_on_commit() -> None:
@@ -238,15 +234,20 @@ def advance_all() -> int:
 
 
 def close(study: Study) -> None:
-    """Serve no new pairs. Answers to pairs that are being looked at still count."""
-    Campaign.objects.filter(id=study.campaign_id).update(state=Campaign.State.CLOSED)
+    """Serve no new pairs. Answers to pairs that are being looked at still count.
+
+    A study that is not open yet stays as it is: closed, it would never get its tasks.
+    """
+    _move(study, Campaign.State.OPEN, Campaign.State.CLOSED)
 
 
 def reopen(study: Study) -> None:
     """Serve pairs again after `close`."""
-    Campaign.objects.filter(id=study.campaign_id, state=Campaign.State.CLOSED).update(
-        state=Campaign.State.OPEN
-    )
+    _move(study, Campaign.State.CLOSED, Campaign.State.OPEN)
+
+
+def _move(study: Study, before: Campaign.State, after: Campaign.State) -> None:
+    Campaign.objects.filter(id=study.campaign_id, state=before).update(state=after)
 
 
 def _make_tasks(study: Study) -> None:

@@ -1,10 +1,32 @@
 """Things that happen at the same moment, each over a database connection of its own."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import connection
+from django.db import connection, transaction
+
+from annotation.models import Campaign
+from codecs_registry.models import Reconstruction, SourceImage
+from evaluation.models import Study
+
+
+@contextlib.contextmanager
+def committed_rows(django_db_blocker) -> Iterator[None]:
+    """Rows that are committed, and deleted at the end: a test's usual transaction would hide them
+    from other connections."""
+    with django_db_blocker.unblock():
+        try:
+            yield
+        finally:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE annotation_judgment DISABLE TRIGGER USER")
+                cursor.execute("DELETE FROM annotation_judgment")
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                cursor.execute("ALTER TABLE annotation_judgment ENABLE TRIGGER USER")
+            for model in (Study, Campaign, Reconstruction, SourceImage):
+                model.objects.all().delete()
 
 
 def at_once(work: Callable, count: int) -> list:

@@ -24,7 +24,6 @@ STEADY_S = 30.0  # who has run so long may fail again without being punished for
 LEFTOVERS_TIMEOUT_S = 5.0
 SAME_START_S = 5.0  # start times are reckoned from the clock, which may have been set meanwhile
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -12,27 +12,17 @@ import pytest
 from django.db import connection, transaction
 
 from annotation import serving
-from annotation.models import Assignment, Campaign, Judgment
-from codecs_registry.models import Reconstruction, SourceImage
+from annotation.models import Assignment, Judgment
 from tests import factories
 from tests.annotation.test_serving import check_rules
-from tests.at_once import at_once
+from tests.at_once import at_once, committed_rows
 from tests.factories import NOW
 
 
 @pytest.fixture(autouse=True)
 def committed(django_db_setup, django_db_blocker):
-    with django_db_blocker.unblock():
-        try:
-            yield
-        finally:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("ALTER TABLE annotation_judgment DISABLE TRIGGER USER")
-                cursor.execute("DELETE FROM annotation_judgment")
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                cursor.execute("ALTER TABLE annotation_judgment ENABLE TRIGGER USER")
-            for model in (Campaign, Reconstruction, SourceImage):
-                model.objects.all().delete()
+    with committed_rows(django_db_blocker):
+        yield
 
 
 def wait_until_somebody_waits_for(holder) -> None:

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from codecs_registry import encoding
 from codecs_registry.codecs.webp import WebP
-from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.models import Reconstruction
 from tests import factories
-from tests.at_once import at_once
+from tests.at_once import at_once, committed_rows
 
 State = Reconstruction.State
 TARGETS = [Decimal(target) for target in ("0.5", "1", "2")]
@@ -23,12 +23,8 @@ TARGETS = [Decimal(target) for target in ("0.5", "1", "2")]
 
 @pytest.fixture(autouse=True)
 def committed(django_db_setup, django_db_blocker):
-    with django_db_blocker.unblock():
-        try:
-            yield
-        finally:
-            Reconstruction.objects.all().delete()
-            SourceImage.objects.all().delete()
+    with committed_rows(django_db_blocker):
+        yield
 
 
 def test_workers_that_claim_at_once_never_get_the_same():

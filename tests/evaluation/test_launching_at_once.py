@@ -7,24 +7,19 @@ import pytest
 
 from annotation.models import Campaign, Task
 from codecs_registry import encoding
-from codecs_registry.models import Reconstruction, SourceImage
 from codecs_registry.tasks import encode_owed
 from evaluation import launching
 from evaluation.models import Study
 from evaluation.study_files import InvalidStudy, StudySpecification
 from tests import factories
-from tests.at_once import at_once
+from tests.at_once import at_once, committed_rows
 
 
 @pytest.fixture(autouse=True)
 def committed(django_db_setup, django_db_blocker, monkeypatch):
     monkeypatch.setattr(encode_owed, "delay", lambda: None)  # no worker listens
-    with django_db_blocker.unblock():
-        try:
-            yield
-        finally:
-            for model in (Study, Campaign, Reconstruction, SourceImage):
-                model.objects.all().delete()
+    with committed_rows(django_db_blocker):
+        yield
 
 
 def specify(name: str = "Sea") -> StudySpecification:
