@@ -51,6 +51,7 @@ def press_start(page) -> None:
 
 def sign_in(page, stack, name: str = "ada", password: str = "a long password") -> None:
     page.goto(f"{stack.url}/")
+    page.wait_for_selector("[name=username]:focus")  # where the page puts it, to type at once
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(password)
