@@ -82,6 +82,11 @@ class Reconstruction(models.Model):
     codec_version = models.CharField(max_length=200)
     target_bpp = StratumField()
 
+    turn = models.PositiveIntegerField(
+        default=0,
+        help_text="Its place among those asked for with it, counted by picture and codec: of two "
+        "requests, the one of which less is made comes first.",
+    )
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     worker = models.CharField(max_length=200, blank=True)
     lease_ends = models.DateTimeField(null=True, blank=True)
@@ -95,6 +100,8 @@ class Reconstruction(models.Model):
     decoded_bytes = models.PositiveIntegerField(null=True)
     actual_bpp = models.FloatField(null=True)
     miss = models.TextField(blank=True, help_text="Why it is not at its target; empty if it is.")
+    psnr = models.FloatField(null=True, help_text="Decibels; null where nothing was lost.")
+    ms_ssim = models.FloatField(null=True, help_text="0 to 1; null for pictures too small for it.")
     encode_ms = models.FloatField(null=True)
     decode_ms = models.FloatField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -126,9 +133,9 @@ class Reconstruction(models.Model):
         indexes = [
             # "What is owed longest": asked by every worker that looks for work.
             models.Index(
-                fields=["id"],
+                fields=["turn", "id"],
                 condition=Q(state__in=["waiting", "encoding"]),
-                name="reconstruction_owed",
+                name="reconstruction_next",
             ),
         ]
 
@@ -138,3 +145,33 @@ class Reconstruction(models.Model):
     @property
     def stratum(self) -> str:
         return stratum_name(self.target_bpp)
+
+
+class Encode(models.Model):
+    """One file that a codec made of one source image while a search looked for its targets.
+
+    Kept so that nothing is encoded twice: the next search of this source and codec starts from
+    what is known, whatever its targets, and one that a crash cut short goes on.
+    """
+
+    source = models.ForeignKey(SourceImage, models.PROTECT, related_name="encodes")
+    codec = models.CharField(max_length=50)
+    codec_version = models.CharField(max_length=200)
+    setting = models.FloatField(help_text="Of the codec's knob.")
+    settings = models.JSONField(help_text="All that is needed to encode it again.")
+    bitstream = models.CharField(max_length=200, help_text="Blob: the coded file.")
+    size_bytes = models.PositiveIntegerField()
+    encode_ms = models.FloatField()
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "codec", "codec_version", "setting"], name="encode_made_once"
+            ),
+            models.CheckConstraint(condition=Q(size_bytes__gt=0), name="encode_has_bytes"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} by {self.codec} at {self.setting:g}"

@@ -78,6 +78,7 @@ class BrokenCodec:
 
     extension = ""
     knob = Knob(low=0.0, high=1.0)
+    memory_per_pixel = 0
 
     def __init__(self, name: str, reason: str) -> None:
         self.name = name

@@ -57,8 +57,9 @@ class Avif:
         low=0,
         high=len(_LADDER) - 1,
         integer=True,
-        typical=(_LADDER.index((50, _FREE, 7)), _LADDER.index((30, _FREE, 7))),
+        curve=((_LADDER.index((50, _FREE, 7)), 0.23), (_LADDER.index((30, _FREE, 7)), 1.0)),
     )
+    memory_per_pixel = 60
 
     def version(self) -> str:
         return pillow.version("avif", f"{_libaom()}, libavif")

@@ -7,7 +7,9 @@ rates: `codecs_registry.rate` turns its one knob until a file has the size that 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -55,11 +57,13 @@ class Knob:
     rises : True if a larger setting makes a larger file.
     scale : the transform of the setting in which log(bpp) is close to a straight line. 'log' needs
         low > 0, 'cbrt' (cube root) low >= 0.
-    typical : settings that make files of about 0.2 and 1 bpp, in either order, of an ordinary
-        photograph: where a search starts. Without it, it starts at a third and two thirds.
+    curve : (setting, bpp) of an ordinary photograph, in either order: the mean of log(bpp) over
+        many, at a handful of settings. The search starts where it meets a target, and takes the
+        picture at hand for the same curve, moved (`python -m benchmarks.mean_curves` measures it).
+        Without it, the search starts at a third and two thirds of the scale.
 
-    Raises ValueError if the range is empty or does not suit the scale, or if a typical setting is
-    none that the knob has.
+    Raises ValueError if the range is empty or does not suit the scale, or if the curve leaves the
+    range or turns back.
     """
 
     low: float
@@ -67,7 +71,7 @@ class Knob:
     integer: bool = False
     rises: bool = True
     scale: Literal["linear", "log", "cbrt"] = "linear"
-    typical: tuple[float, float] | None = None
+    curve: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
@@ -76,26 +80,39 @@ class Knob:
             raise ValueError(f"a knob on a {self.scale} scale cannot start at {self.low}")
         if self.integer and not (float(self.low).is_integer() and float(self.high).is_integer()):
             raise ValueError(f"a whole-number knob cannot run from {self.low} to {self.high}")
-        for setting in self.typical or ():
+        for setting, bpp in self.curve:
             check_setting(self, setting)
+            if not 0 < bpp < math.inf:
+                raise ValueError(f"a rate curve's bpp must be above 0, not {bpp}")
+        if len(self.curve) == 1:
+            raise ValueError("a rate curve has two points or more")
+        if any(
+            not (start[0] < end[0] and start[1] < end[1]) for start, end in pairwise(self._points)
+        ):
+            raise ValueError("a rate curve must rise, or fall, with the setting throughout")
 
     def position(self, setting: float) -> float:
-        """Where a setting lies on the scale."""
-        match self.scale:
-            case "log":
-                return math.log(setting)
-            case "cbrt":
-                return math.cbrt(setting)
-            case "linear":
-                return float(setting)
+        """Where a setting lies on a line along which files grow.
+
+        With a curve, the line is log(bpp) of an ordinary photograph, between the curve's points
+        and beyond its ends a straight line over the scale; else it is the scale itself, turned if
+        the knob falls.
+        """
+        along = self._along(setting)
+        return along if not self.curve else _through(self._points, along)
 
     def setting(self, position: float) -> float:
-        """The setting at a position of the scale: within the range, whole if the knob is."""
+        """The setting at a position: within the range, whole if the knob is."""
         # The ends exactly: there and back, the transforms may miss them by a rounding.
-        if position <= self.position(self.low):
-            return float(self.low)
-        if position >= self.position(self.high):
-            return float(self.high)
+        first, last = (self.low, self.high) if self.rises else (self.high, self.low)
+        if position <= self.position(first):
+            return float(first)
+        if position >= self.position(last):
+            return float(last)
+        if self.curve:
+            position = _through([(bpp, along) for along, bpp in self._points], position)
+        if not self.rises:
+            position = -position
         match self.scale:
             case "log":
                 setting = math.exp(position)
@@ -105,6 +122,27 @@ class Knob:
                 setting = position
         setting = min(max(setting, self.low), self.high)
         return float(round(setting)) if self.integer else setting
+
+    def _along(self, setting: float) -> float:
+        match self.scale:
+            case "log":
+                along = math.log(setting)
+            case "cbrt":
+                along = math.cbrt(setting)
+            case "linear":
+                along = float(setting)
+        return along if self.rises else -along
+
+    @property
+    def _points(self) -> list[tuple[float, float]]:
+        return sorted((self._along(setting), math.log(bpp)) for setting, bpp in self.curve)
+
+
+def _through(points: list[tuple[float, float]], x: float) -> float:
+    """The straight lines through the points, the outermost two going on for ever, at x."""
+    at = min(max(bisect_left(points, (x,)), 1), len(points) - 1)
+    (x0, y0), (x1, y1) = points[at - 1], points[at]
+    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
 
 
 @runtime_checkable
@@ -118,6 +156,9 @@ class Codec(Protocol):
     extension: str
     """Of its bitstream files, with the dot, e.g. '.jp2'."""
     knob: Knob
+    memory_per_pixel: int
+    """Bytes at the peak of an encode for each pixel of a large picture: how many encodes fit into
+    the memory of a machine is judged by it (`python -m benchmarks.encode_memory` measures it)."""
 
     def version(self) -> str:
         """The library with its version, e.g. 'libjpeg-turbo 3.2.0 (Pillow 13.0.0)'."""

@@ -41,7 +41,8 @@ class Jpeg:
     label = "JPEG"
     extension = ".jpg"
     # Below the lowest factor every entry is 1, above the highest every entry is 255.
-    knob = Knob(low=0.0123, high=25.5, rises=False, scale="log", typical=(0.8, 5.0))
+    knob = Knob(low=0.0123, high=25.5, rises=False, scale="log", curve=((0.8, 1.0), (5.0, 0.23)))
+    memory_per_pixel = 30
 
     def version(self) -> str:
         return pillow.version("libjpeg_turbo", "libjpeg-turbo")

@@ -16,7 +16,8 @@ class Jpeg2000:
     name = "jpeg2000"
     label = "JPEG 2000"
     extension = ".jp2"
-    knob = Knob(low=1.0, high=10000.0, rises=False, scale="log", typical=(24 / 1.0, 24 / 0.23))
+    knob = Knob(low=1.0, high=10000.0, rises=False, scale="log", curve=((24.0, 1.0), (240.0, 0.1)))
+    memory_per_pixel = 60
 
     def version(self) -> str:
         return pillow.version("jpg_2000", "OpenJPEG")

@@ -20,7 +20,8 @@ class WebP:
     name = "webp"
     label = "WebP"
     extension = ".webp"
-    knob = Knob(low=0.0, high=100.0, scale="cbrt", typical=(6.0, 50.0))
+    knob = Knob(low=0.0, high=100.0, scale="cbrt", curve=((6.0, 0.23), (50.0, 1.0)))
+    memory_per_pixel = 30
 
     def version(self) -> str:
         return pillow.version("webp", "libwebp")
