@@ -1,22 +1,24 @@
 """The search for the settings that meet target bit rates. It knows no codec, only a knob.
 
-Between two neighbouring settings already tried, log(bpp) is taken for a straight line over the
-knob's scale, and the next try is where that line meets the target (regula falsi); when that does
-not halve the interval in two tries, the next one halves it (after Dekker 1969), so that plateaus
-and steps cannot hold it up. Every file made serves all targets.
+A knob measures its settings along the rate curve of an ordinary photograph, so the picture at hand
+has nearly the same curve, moved: one file tells by how much. Between two neighbouring settings
+already tried, log(bpp) is taken for a straight line along it, and the next try is where that line
+meets the target (regula falsi); when that does not halve the interval in two tries, the next one
+halves it (after Dekker 1969), so that plateaus and steps cannot hold it up. Every file made serves
+all targets, and files known from before serve as if they had been made.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from codecs_registry.codecs.base import Knob
 
-_CLOSE = 0.005
+_CLOSE = 0.0125
 """Within this share of a target nobody looks for a nearer file."""
 _POLISH = 1
 """Tries spent on getting that close once a file is within the tolerance."""
@@ -33,7 +35,7 @@ class Match:
     bpp: float
     """Bits of the whole file by pixels of the source image."""
     encodes: int
-    """Files made by the whole search, for all its targets together."""
+    """Files made by the whole search, for all its targets together, known ones not counted."""
     miss: str
     """'' if bpp is within the tolerance of the target, else why it is not."""
 
@@ -66,6 +68,7 @@ def match_rates(
     knob: Knob,
     pixel_count: int,
     targets_bpp: Sequence[float],
+    known: Mapping[float, int] | None = None,
     tolerance: float = 0.02,
     max_encodes: int = 60,
 ) -> dict[float, Match]:
@@ -75,6 +78,7 @@ def match_rates(
         most max_encodes times and never twice with one setting. What it raises ends the search.
     pixel_count : pixels of the source image (H * W).
     targets_bpp : bits per pixel, each > 0.
+    known : bits by setting of files made before, for which size_bits is not called.
     tolerance : the share of a target by which a file may miss it: 0.02 is 2 %.
 
     Returns a Match for each target, by target. Its file is the nearest of all that were made for
@@ -88,56 +92,56 @@ def match_rates(
     if not all(0 < target < math.inf for target in targets_bpp):
         raise ValueError(f"target bit rates must be above 0 bpp, not {list(targets_bpp)}")
 
-    curve = _Curve(size_bits, knob)
-    hunts = {target: _Hunt(target * pixel_count) for target in targets_bpp}
-    for start in _starts(knob) if hunts else ():
-        if len(curve.tries) < max_encodes:
+    curve = _Curve(size_bits, knob, known or {})
+    hunts = {target: _Hunt(target * pixel_count) for target in _ends_first(targets_bpp)}
+    for start in _starts(curve, list(hunts)):
+        if curve.encodes < max_encodes:
             curve.measure(start)
     # In turn, so that a target which cannot be met does not use up what the others need.
-    while len(curve.tries) < max_encodes and not all(hunt.over for hunt in hunts.values()):
+    while curve.encodes < max_encodes and not all(hunt.over for hunt in hunts.values()):
         for hunt in hunts.values():
-            if hunt.over or len(curve.tries) == max_encodes:
+            if hunt.over or curve.encodes == max_encodes:
                 continue
             setting = _next(curve, hunt, tolerance)
             # Every try is a new one, or the search could go on for ever.
             hunt.over = setting is None or not curve.measure(setting)
 
     matches = {}
-    for target, hunt in hunts.items():
+    for target in dict.fromkeys(targets_bpp):
+        hunt = hunts[target]
         settled = hunt.over or _next(curve, hunt, tolerance) is None
         nearest = curve.nearest(hunt.bits)
         bpp = nearest.bits / pixel_count
         met = _miss(nearest, hunt.bits) <= tolerance
         miss = "" if met else _reason(curve, target, bpp, pixel_count, settled=settled)
-        matches[target] = Match(target, nearest.setting, bpp, len(curve.tries), miss)
+        matches[target] = Match(target, nearest.setting, bpp, curve.encodes, miss)
     return matches
 
 
 class _Curve:
     """All files made so far, in the order in which they should grow."""
 
-    def __init__(self, size_bits: Callable[[float], int], knob: Knob) -> None:
+    def __init__(
+        self, size_bits: Callable[[float], int], knob: Knob, known: Mapping[float, int]
+    ) -> None:
         self.size_bits = size_bits
         self.knob = knob
-        self.tries: list[_Try] = []
+        self.encodes = 0
+        self.tries = sorted(
+            _Try(knob.position(setting), setting, bits) for setting, bits in known.items()
+        )
         self.lowest, self.highest = knob.low, knob.high
         if not knob.rises:
             self.lowest, self.highest = self.highest, self.lowest
-        self.low, self.high = self.position(self.lowest), self.position(self.highest)
-
-    def position(self, setting: float) -> float:
-        position = self.knob.position(setting)
-        return position if self.knob.rises else -position
-
-    def setting(self, position: float) -> float:
-        return self.knob.setting(position if self.knob.rises else -position)
+        self.low, self.high = knob.position(self.lowest), knob.position(self.highest)
 
     def measure(self, setting: float) -> bool:
         """Make the file of a setting; False if it was made before."""
         if any(known.setting == setting for known in self.tries):
             return False
         bits = max(self.size_bits(setting), 1)
-        insort(self.tries, _Try(self.position(setting), setting, bits))
+        self.encodes += 1
+        insort(self.tries, _Try(self.knob.position(setting), setting, bits))
         return True
 
     def nearest(self, bits: float) -> _Try:
@@ -149,20 +153,30 @@ class _Curve:
             first, last = sorted((low.setting, high.setting))
             if last - first < 2:
                 return None
-            return min(max(self.setting(position), first + 1), last - 1)
+            return min(max(self.knob.setting(position), first + 1), last - 1)
         width = high.position - low.position
         if width <= _RESOLUTION * (self.high - self.low):
             return None
         # Not so near to an end that nothing is learnt.
         position = min(max(position, low.position + width / 50), high.position - width / 50)
-        setting = self.setting(position)
+        setting = self.knob.setting(position)
         return None if setting in (low.setting, high.setting) else setting
 
 
-def _starts(knob: Knob) -> tuple[float, float]:
-    if knob.typical:
-        return knob.typical
-    first, last = knob.position(knob.low), knob.position(knob.high)
+def _ends_first(targets_bpp: Sequence[float]) -> list[float]:
+    """The targets, each once: the two ends, between which the others are then interpolated."""
+    ordered = sorted(set(targets_bpp))
+    return [*ordered[-1:], *ordered[:-1]]
+
+
+def _starts(curve: _Curve, targets_bpp: Sequence[float]) -> tuple[float, ...]:
+    """What to try before the first file tells more."""
+    knob = curve.knob
+    if curve.tries or not targets_bpp:
+        return ()
+    if knob.curve:
+        return (knob.setting(math.log(targets_bpp[0])),)
+    first, last = curve.low, curve.high
     return knob.setting((2 * first + last) / 3), knob.setting((first + 2 * last) / 3)
 
 
@@ -218,13 +232,9 @@ def _beyond(curve: _Curve, hunt: _Hunt, *, up: bool) -> float | None:
     if outer.setting == last:
         return None
     hunt.reached += 1
-    if hunt.reached > 2 or len(curve.tries) < 2:
+    slope = _slope(curve, hunt, up=up)
+    if hunt.reached > 2 or slope is None:
         return last
-    inner = curve.tries[-2] if up else curve.tries[1]
-    leads_on = abs(hunt.bits - outer.bits) < abs(hunt.bits - inner.bits)
-    if not leads_on or outer.position == inner.position:
-        return last  # flat, or leading away
-    slope = (outer.log_bits - inner.log_bits) / (outer.position - inner.position)
     position = outer.position + (math.log(hunt.bits) - outer.log_bits) / slope
     if not curve.low < position < curve.high:
         return last
@@ -234,12 +244,25 @@ def _beyond(curve: _Curve, hunt: _Hunt, *, up: bool) -> float | None:
     return last if setting is None else setting
 
 
+def _slope(curve: _Curve, hunt: _Hunt, *, up: bool) -> float | None:
+    """How log(bits) goes on beyond all that was tried; None if it does not lead to the target."""
+    if curve.knob.curve:
+        return 1.0
+    if len(curve.tries) < 2:
+        return None
+    outer, inner = (curve.tries[-1], curve.tries[-2]) if up else curve.tries[:2]
+    leads_on = abs(hunt.bits - outer.bits) < abs(hunt.bits - inner.bits)
+    if not leads_on or outer.position == inner.position:
+        return None  # flat, or leading away
+    return (outer.log_bits - inner.log_bits) / (outer.position - inner.position)
+
+
 def _reason(curve: _Curve, target: float, bpp: float, pixel_count: int, *, settled: bool) -> str:
     """Why a target was missed, for the person who asked for it."""
     sizes = sorted(known.bits / pixel_count for known in curve.tries)
     if not settled:
         return (
-            f"search stopped after {len(sizes)} encodes: the nearest to {target:g} bpp is "
+            f"search stopped after {curve.encodes} encodes: the nearest to {target:g} bpp is "
             f"{bpp:.4g} bpp, {abs(bpp / target - 1):.1%} off"
         )
     if target < sizes[0]:

@@ -16,7 +16,7 @@ class Jpeg2000:
     name = "jpeg2000"
     label = "JPEG 2000"
     extension = ".jp2"
-    knob = Knob(low=1.0, high=10000.0, rises=False, scale="log", curve=((24.0, 1.0), (240.0, 0.1)))
+    knob = Knob(low=1.0, high=10000.0, rises=False, scale="log", curve=((392.2, 0.0605), (259.9, 0.0909), (171.4, 0.14), (112.6, 0.212), (74.0, 0.323), (48.7, 0.492), (32.06, 0.746), (21.13, 1.13), (13.9, 1.72), (9.132, 2.63), (6.002, 3.86)))
     memory_per_pixel = 60
 
     def version(self) -> str:

@@ -20,7 +20,7 @@ class WebP:
     name = "webp"
     label = "WebP"
     extension = ".webp"
-    knob = Knob(low=0.0, high=100.0, scale="cbrt", curve=((6.0, 0.23), (50.0, 1.0)))
+    knob = Knob(low=0.0, high=100.0, scale="cbrt", curve=((0.0, 0.097), (1.02, 0.139), (5.917, 0.196), (15.91, 0.275), (30.41, 0.383), (49.69, 0.528), (70.74, 0.697), (82.9, 1.03), (88.36, 1.38), (94.06, 2.13), (100.0, 3.15)))
     memory_per_pixel = 30
 
     def version(self) -> str:

@@ -11,7 +11,9 @@ import math
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from operator import mul
 
 import pytest
 from hypothesis import example, given, settings
@@ -112,17 +114,27 @@ def test_with_whole_number_settings_the_best_one_is_found_or_one_within_toleranc
 
 @st.composite
 def float_knobs(draw: st.DrawFn) -> Knob:
+    """Any range and scale, and any curve at all for what an ordinary photograph would give."""
     scale = draw(st.sampled_from(["linear", "log", "cbrt"]))
     low = draw(st.floats(0.01, 10))
     high = low * draw(st.floats(1.01, 1e4))
-    return Knob(low=low, high=high, rises=draw(st.booleans()), scale=scale)  # type: ignore[arg-type]
+    knob = Knob(low=low, high=high, rises=draw(st.booleans()), scale=scale)  # type: ignore[arg-type]
+    if not draw(st.booleans()):
+        return knob
+    first, last = sorted((knob.position(low), knob.position(high)))
+    shares = sorted(draw(st.sets(st.integers(0, 100), min_size=2, max_size=8)))
+    steps = draw(st.lists(st.floats(1.01, 3), min_size=len(shares), max_size=len(shares)))
+    settings = [knob.setting(first + (last - first) * share / 100) for share in shares]
+    return replace(
+        knob, curve=tuple(zip(settings, accumulate([0.05, *steps[1:]], mul), strict=True))
+    )
 
 
 def share_of_range(knob: Knob, setting: float) -> float:
-    """0 at the end with the smallest files, 1 at that with the largest."""
-    first, last = knob.position(knob.low), knob.position(knob.high)
-    share = (knob.position(setting) - first) / (last - first)
-    return share if knob.rises else 1 - share
+    """0 at the end with the smallest files, 1 at that with the largest, along the knob's scale."""
+    plain = replace(knob, curve=())
+    first, last = sorted((plain.position(knob.low), plain.position(knob.high)))
+    return (plain.position(setting) - first) / (last - first)
 
 
 @given(knob=float_knobs(), bend=st.floats(0.6, 2.5), targets=targets_bpp)
@@ -212,10 +224,48 @@ def test_a_hopeless_target_does_not_use_up_what_the_others_need() -> None:
 
 def test_a_straight_line_is_met_at_once() -> None:
     # log(bpp) linear in log(ratio), as of a codec that takes the bit rate itself.
-    knob = Knob(low=1, high=10_000, rises=False, scale="log", typical=(24 / 1.0, 24 / 0.23))
+    knob = Knob(low=1, high=10_000, rises=False, scale="log", curve=((24, 1.0), (240, 0.1)))
     encoder = Encoder(lambda ratio: round(24 / ratio * PIXELS))
     search(encoder, knob)
     assert len(encoder.made) == len(TARGETS)
+
+
+@given(knob=float_knobs(), targets=targets_bpp, later=targets_bpp)
+def test_known_files_are_used_and_never_made_again(
+    knob: Knob, targets: tuple[float, ...], later: tuple[float, ...]
+) -> None:
+    def bits(setting: float) -> int:
+        return round(PIXELS * 0.005 * 8000 ** min(max(share_of_range(knob, setting), 0.0), 1.0))
+
+    def ask(targets: tuple[float, ...]) -> dict[float, Match]:
+        known = dict(encoder.made)
+        matches = match_rates(
+            encoder, knob=knob, pixel_count=PIXELS, targets_bpp=targets, known=known
+        )
+        assert {match.encodes for match in matches.values()} == {len(encoder.made) - len(known)}
+        return matches
+
+    encoder = Encoder(bits)  # it objects to making a file twice
+    met = ask(targets)
+    ask(later)
+    for target, match in ask(targets).items():
+        assert abs(match.bpp - target) <= abs(met[target].bpp - target)
+
+
+def test_the_first_file_is_made_where_an_ordinary_photograph_meets_the_target() -> None:
+    knob = Knob(low=1, high=100, curve=((10, 0.1), (20, 0.23), (50, 1.0), (80, 3.0)))
+    encoder = Encoder(lambda setting: round(PIXELS * math.exp(knob.position(setting))))
+    search(encoder, knob)
+    assert sorted(encoder.made)[0] == pytest.approx(20)
+    assert sorted(encoder.made)[-1] == pytest.approx(50)
+    assert len(encoder.made) == len(TARGETS)
+
+
+def test_a_picture_that_is_busier_throughout_costs_one_file_to_find_that_out() -> None:
+    knob = Knob(low=1, high=100, curve=((10, 0.1), (20, 0.23), (50, 1.0), (80, 3.0)))
+    encoder = Encoder(lambda setting: round(1.7 * PIXELS * math.exp(knob.position(setting))))
+    search(encoder, knob)
+    assert len(encoder.made) == 1 + len(TARGETS)
 
 
 def test_targets_share_their_files() -> None:
