@@ -48,3 +48,7 @@ def put(content: bytes, extension: str) -> str:
 def read(name: str) -> bytes:
     with storages["blobs"].open(name) as file:
         return file.read()
+
+
+def exists(name: str) -> bool:
+    return storages["blobs"].exists(name)

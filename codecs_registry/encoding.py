@@ -10,26 +10,28 @@ taken up when its lease ends.
 """
 
 import contextlib
+import math
 import os
 import socket
 import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import count, product
 
-from django.db import connection
+from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from codecs_registry import blobs
+from codecs_registry import blobs, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
-from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.models import Encode, Reconstruction, SourceImage
 from codecs_registry.pictures import read_png, write_png
-from codecs_registry.rate import match_rates
+from codecs_registry.rate_matched import Encoded, Files, encode_to_rates
+from perceptual.reference import ms_ssim, psnr
 
 LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 3  # a picture that kills its worker (out of memory, say) is not tried for ever
@@ -39,57 +41,46 @@ State = Reconstruction.State
 reconstructions_finished = Signal()  # reconstruction_ids: list[int]
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """One rate-matched encode: the file, what it decodes to, and how it was made."""
+class EncodesOf(Files):
+    """The files that this codec, in this version and with these settings, made of a source.
 
-    target_bpp: float
-    actual_bpp: float
-    settings: dict
-    bitstream: bytes
-    pixels: Pixels
-    encode_ms: float
-    decode_ms: float
-    miss: str
-
-
-def encode_to_rates(
-    codec: Codec, pixels: Pixels, targets_bpp: Sequence[float]
-) -> Iterator[Encoded]:
-    """Encode pixels (H, W, 3) so that each file comes nearest to its target, and decode the files.
-
-    Raises CodecError if the codec cannot encode the picture at all.
+    They outlive a search: the next one, for whatever targets, begins with what they tell, and one
+    that a crash cut short goes on.
     """
-    height, width, _ = pixels.shape
-    made: dict[float, tuple[bytes, float]] = {}
 
-    def size_bits(setting: float) -> int:
-        started = time.perf_counter()
-        bitstream = codec.encode(pixels, setting)
-        made[setting] = bitstream, (time.perf_counter() - started) * 1000
-        return 8 * len(bitstream)
+    def __init__(self, source: SourceImage, codec: Codec) -> None:
+        self.codec = codec
+        self.key = {
+            "source": source,
+            "codec": codec.name,
+            "codec_version": codec.version(),
+        }
 
-    matches = match_rates(
-        size_bits, knob=codec.knob, pixel_count=height * width, targets_bpp=targets_bpp
-    )
-    for target_bpp in targets_bpp:
-        match = matches[target_bpp]
-        bitstream, encode_ms = made[match.setting]
-        started = time.perf_counter()
-        decoded = codec.decode(bitstream)
-        decode_ms = (time.perf_counter() - started) * 1000
-        if decoded.shape != pixels.shape:
-            raise CodecError(f"{codec.label} decoded a picture of another size than it was given")
-        yield Encoded(
-            target_bpp=target_bpp,
-            actual_bpp=8 * len(bitstream) / (height * width),
-            settings=codec.settings(match.setting),
-            bitstream=bitstream,
-            pixels=decoded,
-            encode_ms=encode_ms,
-            decode_ms=decode_ms,
-            miss=match.miss,
+    def sizes(self) -> dict[float, int]:
+        known = Encode.objects.filter(**self.key)
+        return {
+            each.setting: each.size_bytes
+            for each in known
+            if each.settings == self.codec.settings(each.setting) and blobs.exists(each.bitstream)
+        }
+
+    def put(self, setting: float, bitstream: bytes, encode_ms: float) -> None:
+        # The file first: a row never names one that is not there.
+        blob = blobs.put(bitstream, self.codec.extension)
+        Encode.objects.update_or_create(
+            **self.key,
+            setting=setting,
+            defaults={
+                "settings": self.codec.settings(setting),
+                "bitstream": blob,
+                "size_bytes": len(bitstream),
+                "encode_ms": encode_ms,
+            },
         )
+
+    def get(self, setting: float) -> tuple[bytes, float]:
+        each = Encode.objects.get(**self.key, setting=setting)
+        return blobs.read(each.bitstream), each.encode_ms
 
 
 def request(
@@ -108,21 +99,26 @@ def request(
     # In one order, so that two who ask for the same at once do not hold each other up.
     sources = sorted(sources, key=lambda source: source.id)
     targets_bpp = sorted(targets_bpp)
-    Reconstruction.objects.bulk_create(
-        (
-            Reconstruction(source=source, codec=name, codec_version=version, target_bpp=target)
-            for source in sources
-            for name, version in versions.items()
-            for target in targets_bpp
-        ),
-        ignore_conflicts=True,
-    )
-    wanted = Q()
+    of_codecs = Q(pk__in=[])
     for name, version in versions.items():
-        wanted |= Q(codec=name, codec_version=version)
-    return list(
-        Reconstruction.objects.filter(wanted, source__in=sources, target_bpp__in=targets_bpp)
+        of_codecs |= Q(codec=name, codec_version=version)
+    wanted = Reconstruction.objects.filter(
+        of_codecs, source__in=sources, target_bpp__in=targets_bpp
     )
+    known = set(wanted.values_list("source_id", "codec", "target_bpp"))
+    turns = count()
+    new = []
+    for source, (name, version) in product(sources, versions.items()):
+        missing = [target for target in targets_bpp if (source.id, name, target) not in known]
+        turn = next(turns) if missing else 0
+        new += [
+            Reconstruction(
+                source=source, codec=name, codec_version=version, target_bpp=target, turn=turn
+            )
+            for target in missing
+        ]
+    Reconstruction.objects.bulk_create(new, ignore_conflicts=True)
+    return list(wanted.all())
 
 
 def count_owed(*, now: datetime) -> int:
@@ -176,12 +172,18 @@ def retry_failed(reconstructions) -> int:
     )
 
 
+class MemoryIsShort(Exception):
+    """What is next needs memory that other encodes of this machine hold for now."""
+
+
 def make_next() -> int | None:
     """Make all reconstructions that are owed of one source image by one codec.
 
     Returns how many were made; None if nothing is owed. Any number of workers may call it at once.
+    Raises MemoryIsShort if there is something to be made, but not now.
     """
-    worker = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    host = socket.gethostname()
+    worker = f"{host}:{os.getpid()}:{threading.get_ident()}"
     claimed = claim_next(worker=worker, now=timezone.now())
     if not claimed:
         return None
@@ -200,22 +202,76 @@ def make_next() -> int | None:
     return made
 
 
-def claim_next(*, worker: str, now: datetime) -> list[Reconstruction]:
-    """Take what is owed longest, with all else of its source and codec. Empty: nothing is owed."""
+def claim_next(
+    *, worker: str, now: datetime, memory_bytes: int | None = None
+) -> list[Reconstruction]:
+    """Take what is next, with all else that is owed of its source and codec.
+
+    Next is what has the least made before it of all that was asked for with it, so that a small
+    study is not stuck behind a large one; then what was asked for first.
+
+    worker : 'host:process:thread'; the encodes of one host share its memory.
+    memory_bytes : what all encodes of the host may take; None: as the settings say.
+
+    Empty: nothing is owed. Raises MemoryIsShort. What needs more than there is at all fails.
+    """
+    if memory_bytes is None:
+        memory_bytes = memory.budget_bytes(settings.CLOSER_ENCODE_MEMORY_MB)
+    host = worker.split(":")[0]
     while True:
         free = Reconstruction.objects.filter(_free(now) & _makeable_here())
-        first = free.order_by("id").values("source_id", "codec").first()
-        if first is None:
-            return []
-        free.filter(**first).update(
-            state=State.ENCODING,
-            worker=worker,
-            lease_ends=now + LEASE,
-            attempts=F("attempts") + 1,
-        )
-        claimed = list(_held_by(worker).filter(**first).select_related("source"))
-        if claimed:  # else another worker was first: look again
-            return claimed
+        with transaction.atomic():
+            # One at a time on a host, so that two do not both take its last memory.
+            _lock(f"encodes of {host}")
+            first = free.order_by("turn", "id").select_related("source").first()
+            if first is None:
+                return []
+            owed = free.filter(source=first.source, codec=first.codec)
+            needed = memory.encode_bytes(get_codec(first.codec), first.source.pixel_count)
+            if needed <= memory_bytes:
+                if needed > memory_bytes - _held_bytes(host, now=now):
+                    raise MemoryIsShort
+                owed.update(
+                    state=State.ENCODING,
+                    worker=worker,
+                    lease_ends=now + LEASE,
+                    attempts=F("attempts") + 1,
+                )
+                group = {"source": first.source, "codec": first.codec}
+                claimed = list(_held_by(worker).filter(**group).select_related("source"))
+                if claimed:  # else a worker of another host was first: look again
+                    return claimed
+                continue
+            ids = list(owed.values_list("id", flat=True))
+            owed.filter(id__in=ids).update(
+                state=State.FAILED,
+                error=f"To encode {first.source.width} x {first.source.height} pixels by "
+                f"{get_codec(first.codec).label} takes about {memory.in_words(needed)} of memory; "
+                f"this machine gives {memory.in_words(memory_bytes)} to its encoders "
+                "(CLOSER_ENCODE_MEMORY_MB).",
+                finished_at=now,
+            )
+        reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
+
+
+def _lock(name: str) -> None:
+    """Wait until no other transaction holds the lock of this name; held to the end of this one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
+def _held_bytes(host: str, *, now: datetime) -> int:
+    """What the encodes under way on a host take together."""
+    held = Reconstruction.objects.filter(
+        state=State.ENCODING, worker__startswith=f"{host}:", lease_ends__gt=now
+    )
+    groups = held.order_by().values_list("codec", "source__width", "source__height", "source_id")
+    codecs = all_codecs()
+    return sum(
+        memory.encode_bytes(codecs[name], width * height)
+        for name, width, height, _ in groups.distinct()
+        if name in codecs  # else a worker of this host has more codecs than this one
+    )
 
 
 def _make(claimed: list[Reconstruction], *, worker: str) -> int:
@@ -223,14 +279,24 @@ def _make(claimed: list[Reconstruction], *, worker: str) -> int:
     pixels = read_png(blobs.read(claimed[0].source.png))
     by_target = {float(each.target_bpp): each for each in claimed}
     made = 0
-    for encoded in encode_to_rates(codec, pixels, list(by_target)):
-        made += _store(by_target[encoded.target_bpp], encoded, codec.extension, worker=worker)
+    files = EncodesOf(claimed[0].source, codec)
+    for encoded in encode_to_rates(codec, pixels, list(by_target), files=files):
+        reconstruction = by_target[encoded.target_bpp]
+        made += _store(reconstruction, encoded, pixels, codec.extension, worker=worker)
     return made
 
 
-def _store(reconstruction: Reconstruction, encoded: Encoded, extension: str, *, worker: str) -> int:
+def _store(
+    reconstruction: Reconstruction,
+    encoded: Encoded,
+    pixels: Pixels,
+    extension: str,
+    *,
+    worker: str,
+) -> int:
     # Files first: a row never names a file that is not there.
     png = write_png(encoded.pixels)
+    decibels = psnr(pixels, encoded.pixels)
     return (
         _held_by(worker)
         .filter(id=reconstruction.id)
@@ -243,6 +309,8 @@ def _store(reconstruction: Reconstruction, encoded: Encoded, extension: str, *, 
             decoded_bytes=len(png),
             actual_bpp=encoded.actual_bpp,
             miss=encoded.miss,
+            psnr=decibels if math.isfinite(decibels) else None,
+            ms_ssim=ms_ssim(pixels, encoded.pixels),
             encode_ms=encoded.encode_ms,
             decode_ms=encoded.decode_ms,
             error="",

@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from codecs_registry import encoding
 
+RETRY_SECONDS = 3  # until memory that other encodes hold may be free
+
 
 @shared_task
 def encode_owed() -> None:
@@ -16,7 +18,10 @@ def encode_owed() -> None:
     Expected failures are recorded with the reconstruction, not raised. Safe to run twice, late or
     at the same time: the database says who makes what.
     """
-    encoding.make_next()
+    try:
+        encoding.make_next()
+    except encoding.MemoryIsShort:
+        encode_owed.apply_async(countdown=RETRY_SECONDS)
 
 
 def wake_encoders() -> None:

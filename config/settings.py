@@ -120,6 +120,9 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+# What all encodes of one machine may take together; 0: three quarters of its memory.
+CLOSER_ENCODE_MEMORY_MB = env.int("CLOSER_ENCODE_MEMORY_MB", 0)
+
 # --- people ---------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, transaction
 
 from annotation.models import Campaign
-from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.models import Encode, Reconstruction, SourceImage
 from evaluation.models import Study
 
 
@@ -25,7 +25,7 @@ def committed_rows(django_db_blocker) -> Iterator[None]:
                 cursor.execute("DELETE FROM annotation_judgment")
                 cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 cursor.execute("ALTER TABLE annotation_judgment ENABLE TRIGGER USER")
-            for model in (Study, Campaign, Reconstruction, SourceImage):
+            for model in (Study, Campaign, Reconstruction, Encode, SourceImage):
                 model.objects.all().delete()
 
 

@@ -41,7 +41,25 @@ class Jpeg:
     label = "JPEG"
     extension = ".jpg"
     # Below the lowest factor every entry is 1, above the highest every entry is 255.
-    knob = Knob(low=0.0123, high=25.5, rises=False, scale="log", curve=((25.5, 0.0889), (12.04, 0.119), (7.465, 0.169), (4.603, 0.249), (2.763, 0.369), (1.607, 0.548), (0.8913, 0.812), (0.4765, 1.2), (0.241, 1.8), (0.1185, 2.61), (0.04759, 3.87)))
+    knob = Knob(
+        low=0.0123,
+        high=25.5,
+        rises=False,
+        scale="log",
+        curve=(
+            (25.5, 0.0889),
+            (12.04, 0.119),
+            (7.465, 0.169),
+            (4.603, 0.249),
+            (2.763, 0.369),
+            (1.607, 0.548),
+            (0.8913, 0.812),
+            (0.4765, 1.2),
+            (0.241, 1.8),
+            (0.1185, 2.61),
+            (0.04759, 3.87),
+        ),
+    )
     memory_per_pixel = 30
 
     def version(self) -> str:

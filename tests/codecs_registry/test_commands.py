@@ -60,7 +60,7 @@ def test_codecs_are_listed_with_their_versions():
     for codec in all_codecs().values():
         [line] = [line for line in out.splitlines() if line.split()[0] == codec.name]
         assert codec.label in line
-        assert codec.version() in line
+        assert (codec.unavailable() or codec.version()) in line
 
 
 def test_codecs_as_json_tell_name_label_availability_version_and_reason():
@@ -93,11 +93,12 @@ def test_encode_writes_bitstreams_decoded_pictures_and_a_manifest_that_tells_the
     photo, tmp_path
 ):
     out = tmp_path / "made" / "here"
-    stdout, stderr = encode(photo, out=out, codecs=all_codecs(), bpp=("0.5", "1.0"))
+    codecs = ("avif", "jpeg", "jpeg2000", "webp")
+    stdout, stderr = encode(photo, out=out, codecs=codecs, bpp=("0.5", "1.5"))
     assert stdout == f"{out}/manifest.csv\n"
     assert (out / "manifest.csv").read_text().splitlines()[0] == MANIFEST
     rows = manifest_of(out)
-    assert len(rows) == len(all_codecs()) * 2
+    assert len(rows) == len(codecs) * 2
     assert len(stderr.splitlines()) == len(rows), "a line of progress each"
     for row in rows:
         codec = get_codec(row["codec"])
@@ -176,7 +177,7 @@ def test_a_rate_that_is_none_is_refused(photo, tmp_path, bpp):
 
 
 def test_an_unknown_codec_is_refused_with_those_that_there_are(photo, tmp_path):
-    with pytest.raises(CommandError, match="no codec is named 'jpg'; known are avif, jpeg"):
+    with pytest.raises(CommandError, match=r"named 'jpg'; known are .*, jpeg, jpeg2000,"):
         encode(photo, out=tmp_path / "out", codecs=("jpeg", "jpg"))
     assert not (tmp_path / "out").exists()
 
@@ -221,7 +222,7 @@ def test_a_run_that_fails_half_way_leaves_no_manifest_and_no_half_file(photo, tm
     with pytest.raises(CommandError, match="at most 16383 pixels a side"):
         encode(photo, wide, out=out, codecs=("webp",))
     assert "manifest.csv" not in files_of(out), "a folder without one is unfinished"
-    for name in files_of(out):
+    for name in files_of(out) - {"manifest.part.csv"}:
         assert Path(name).suffix in (".jpg", ".webp", ".png")
         read_picture(out / name)
 
@@ -236,3 +237,69 @@ def test_a_disk_that_fails_leaves_no_half_file(photo, tmp_path, monkeypatch):
     with pytest.raises(CommandError, match="No space left"):
         encode(photo, out=tmp_path / "out")
     assert files_of(tmp_path / "out") == set()
+
+
+def test_a_run_that_was_cut_short_goes_on_and_makes_nothing_twice(photo, tmp_path, monkeypatch):
+    out, wide = tmp_path / "out", tmp_path / "wide.png"
+    Image.fromarray(np.zeros((1, 16_384, 3), np.uint8)).save(wide)
+    with pytest.raises(CommandError, match="at most 16383 pixels a side"):
+        encode(photo, wide, out=out, codecs=("webp",), bpp=("1", "2"))
+    with (out / "manifest.part.csv").open("a") as part:
+        part.write("sea.png,webp,a line that was cut sho")
+    made = {name: (out / name).stat().st_mtime_ns for name in files_of(out)}
+
+    encodes = []
+    real = WebP.encode
+    monkeypatch.setattr(
+        WebP, "encode", lambda self, *given: encodes.append(given) or real(self, *given)
+    )
+    _, stderr = encode(photo, out=out, codecs=("webp",), bpp=("1", "2"))
+    assert encodes == []
+    assert "2 of 2 are there already" in stderr
+    rows = manifest_of(out)
+    assert [float(row["target_bpp"]) for row in rows] == [1, 2]
+    for row in rows:
+        assert (out / row["bitstream"]).stat().st_mtime_ns == made[row["bitstream"]]
+
+    (out / rows[0]["decoded"]).unlink()
+    encode(photo, out=out, codecs=("webp",), bpp=("1", "2", "3"))
+    assert encodes, "what is gone, and what was not asked for before, is made"
+    assert [float(row["target_bpp"]) for row in manifest_of(out)] == [1, 2, 3]
+    assert "manifest.part.csv" not in files_of(out)
+
+
+def test_what_a_folder_holds_of_earlier_runs_stays_in_its_manifest(photo, tmp_path):
+    out = tmp_path / "out"
+    encode(photo, out=out, bpp=("0.001",))
+    stdout, _ = encode(photo, out=out, codecs=("webp",), arguments=["--json"])
+    assert [row["codec"] for row in manifest_of(out)] == ["jpeg", "webp"]
+    assert [row["codec"] for row in json.loads(stdout)["reconstructions"]] == ["webp"]
+    assert "out of range" in (out / "missed.csv").read_text(), "nor is its miss forgotten"
+
+
+def test_several_jobs_make_the_same_as_one(photo, tmp_path):
+    arguments = {"codecs": ("jpeg", "webp"), "bpp": ("0.5", "1")}
+    encode(photo, out=tmp_path / "one", arguments=["--jobs", "1"], **arguments)
+    encode(photo, out=tmp_path / "two", arguments=["--jobs", "2"], **arguments)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    one, two = manifest_of(tmp_path / "one"), manifest_of(tmp_path / "two")
+    for a, b in zip(one, two, strict=True):
+        for column in set(a) - {"encode_ms", "decode_ms"}:
+            assert a[column] == b[column]
+        for column in ("bitstream", "decoded"):
+            made = (tmp_path / "one" / a[column]).read_bytes()
+            assert made == (tmp_path / "two" / b[column]).read_bytes()
+
+
+def test_jobs_below_one_are_refused(photo, tmp_path):
+    with pytest.raises(CommandError, match="--jobs takes 1 or more"):
+        encode(photo, out=tmp_path / "out", arguments=["--jobs", "0"])
+
+
+def test_a_picture_that_needs_more_memory_than_there_is_is_refused_before_it_is_encoded(
+    photo, tmp_path, settings
+):
+    settings.CLOSER_ENCODE_MEMORY_MB = 1
+    with pytest.raises(CommandError, match=r"sea.png: to encode it by JPEG takes about 0.\d+ GB"):
+        encode(photo, out=tmp_path / "out")
+    assert "manifest.csv" not in files_of(tmp_path / "out")

@@ -11,14 +11,15 @@ from decimal import Decimal
 import numpy as np
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.files.storage import storages
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from codecs_registry import blobs, encoding, tasks
+from codecs_registry import blobs, encoding, memory, tasks
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import CodecUnavailable, EncodeFailed, UnknownCodec
 from codecs_registry.codecs.webp import WebP
-from codecs_registry.models import Reconstruction, SourceImage, stratum_name
+from codecs_registry.models import Encode, Reconstruction, SourceImage, stratum_name
 from codecs_registry.pictures import read_png
 from tests import factories
 from tests.factories import NOW
@@ -104,7 +105,7 @@ def test_a_target_written_in_another_way_is_the_same_target():
 
 
 def test_an_unknown_codec_is_refused_before_anything_is_asked_for():
-    with pytest.raises(UnknownCodec, match="known are avif, jpeg"):
+    with pytest.raises(UnknownCodec, match=r"known are .*, jpeg, jpeg2000,"):
         request(factories.source_image(), "jpeg", "jpeg3000")
     assert not Reconstruction.objects.exists()
 
@@ -173,6 +174,83 @@ def test_what_was_made_for_one_study_costs_a_second_one_no_encode(monkeypatch):
     assert states() == [State.READY] * 2
 
 
+def test_a_study_at_other_targets_begins_with_what_is_known_of_the_picture(monkeypatch):
+    source = factories.source_image(factories.pixels(192, 128))
+    request(source, "webp", targets=("1", "2"))
+    make_all()
+    known = set(Encode.objects.values_list("setting", flat=True))
+    encodes = []
+    real = WebP.encode
+
+    def count(self, pixels, setting):
+        encodes.append(setting)
+        return real(self, pixels, setting)
+
+    monkeypatch.setattr(WebP, "encode", count)
+    request(source, "webp", targets=("1.5",))
+    assert encoding.make_next() == 1
+    assert not known & set(encodes)
+    assert len(encodes) <= 6, "files around it were known"
+    assert set(Encode.objects.values_list("setting", flat=True)) == known | set(encodes)
+
+
+def test_what_a_killed_worker_encoded_is_not_encoded_again(monkeypatch):
+    source = factories.source_image(factories.pixels(192, 128))
+    request(source, "webp", targets=("1",))
+    encodes = []
+    real = WebP.encode
+
+    class Killed(BaseException):
+        pass
+
+    def encode(self, pixels, setting):
+        if len(encodes) == 1:
+            raise Killed
+        encodes.append(setting)
+        return real(self, pixels, setting)
+
+    monkeypatch.setattr(WebP, "encode", encode)
+    with pytest.raises(Killed):
+        encoding.make_next()
+    first = list(encodes)
+    monkeypatch.setattr(WebP, "encode", lambda *given: encodes.append(given[2]) or real(*given))
+    Reconstruction.objects.update(lease_ends=NOW)
+    assert make_all() == 1
+    assert len(encodes) == len(set(encodes)) > len(first)
+
+
+def test_encodes_with_other_settings_or_of_another_version_are_not_taken_for_known(monkeypatch):
+    source = factories.source_image()
+    files = encoding.EncodesOf(source, WebP())
+    files.put(50.0, b"made", 1.0)
+    assert files.sizes() == {50.0: 4}
+    monkeypatch.setattr(WebP, "settings", lambda self, setting: {"method": 3})
+    assert files.sizes() == {}
+    monkeypatch.undo()
+    monkeypatch.setattr(WebP, "version", lambda self: "libwebp 9")
+    assert encoding.EncodesOf(source, WebP()).sizes() == {}
+
+
+def test_a_known_encode_whose_file_is_gone_is_made_again():
+    source = factories.source_image()
+    files = encoding.EncodesOf(source, WebP())
+    files.put(50.0, b"made", 1.0)
+    storages["blobs"].delete(Encode.objects.get().bitstream)
+    assert files.sizes() == {}
+    files.put(50.0, b"made", 1.0)
+    assert files.get(50.0) == (b"made", 1.0)
+
+
+def test_a_reconstruction_carries_its_distances_from_the_source():
+    source = factories.source_image(factories.pixels(192, 176))
+    [made] = request(source, "webp", targets=("1",))
+    make_all()
+    made.refresh_from_db()
+    a, b = (read_png(blobs.read(name)).astype(float) for name in (source.png, made.decoded))
+    assert made.psnr == pytest.approx(10 * np.log10(255**2 / ((a - b) ** 2).mean()))
+    assert 0 < made.ms_ssim < 1
+
+
 def test_one_call_makes_all_targets_of_one_source_and_codec_and_tells_so(finished):
     source = factories.source_image()
     asked = request(source, "jpeg", "webp", targets=("1", "2", "3"))
@@ -201,6 +279,84 @@ def test_what_is_owed_longest_is_made_first():
         request(source)
     claimed = [encoding.claim_next(worker=f"{n}", now=NOW)[0].source for n in range(3)]
     assert claimed == sources[::-1]
+
+
+def test_a_small_request_is_not_stuck_behind_a_large_one():
+    large = [factories.source_image() for _ in range(6)]
+    small = [factories.source_image() for _ in range(2)]
+    encoding.request(large, ["jpeg", "webp"], [Decimal("1")])
+    for n in range(3):
+        encoding.claim_next(worker=f"{n}", now=NOW)
+    encoding.request(small, ["jpeg"], [Decimal("1")])
+    claimed = [encoding.claim_next(worker=f"{3 + n}", now=NOW)[0].source for n in range(3)]
+    assert claimed[:2] == small
+
+
+def test_what_is_asked_for_anew_is_counted_without_what_was_there():
+    old, new = factories.source_image(), factories.source_image()
+    request(old, "jpeg", "webp")
+    asked = encoding.request([old, new], ["jpeg", "webp"], [Decimal("0.5")])
+    turns = {(each.source_id, each.codec): each.turn for each in asked}
+    assert (turns[new.id, "jpeg"], turns[new.id, "webp"]) == (0, 1)
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def jpeg_bytes(source: SourceImage) -> int:
+    return memory.encode_bytes(get_codec("jpeg"), source.pixel_count)
+
+
+def test_encodes_of_one_host_share_its_memory_and_those_of_another_do_not():
+    one, two = factories.source_image(), factories.source_image()
+    for source in (one, two):
+        request(source)
+    enough = jpeg_bytes(one) + jpeg_bytes(two) - 1
+    [first] = encoding.claim_next(worker="a:1:1", now=NOW, memory_bytes=enough)
+    assert first.source == one
+    with pytest.raises(encoding.MemoryIsShort):
+        encoding.claim_next(worker="a:2:1", now=NOW, memory_bytes=enough)
+    assert states() == [State.ENCODING, State.WAITING], "it waits"
+    [second] = encoding.claim_next(worker="b:1:1", now=NOW, memory_bytes=enough)
+    assert second.source == two
+
+
+def test_memory_is_free_again_when_the_work_is_done_or_its_lease_ended():
+    one, two = factories.source_image(), factories.source_image()
+    for source in (one, two):
+        request(source)
+    encoding.claim_next(worker="a:1:1", now=NOW, memory_bytes=jpeg_bytes(one))
+    [taken] = encoding.claim_next(worker="a:2:1", now=LATER, memory_bytes=jpeg_bytes(two))
+    assert taken.source == one
+
+
+def test_what_needs_more_memory_than_a_machine_has_fails_with_the_reason(finished):
+    large, small = factories.source_image(factories.pixels(300, 200)), factories.source_image()
+    [refused] = request(large)
+    [made] = request(small)
+    claimed = encoding.claim_next(worker="a:1:1", now=NOW, memory_bytes=jpeg_bytes(large) - 1)
+    assert claimed == [made]
+    refused.refresh_from_db()
+    assert refused.state == State.FAILED
+    assert "To encode 300 x 200 pixels by JPEG takes about" in refused.error
+    assert "CLOSER_ENCODE_MEMORY_MB" in refused.error
+    assert finished == [[refused.id]]
+
+
+def test_a_worker_that_finds_memory_short_asks_again_soon(monkeypatch):
+    request(factories.source_image())
+    later = []
+    monkeypatch.setattr(tasks.encode_owed, "apply_async", lambda **options: later.append(options))
+
+    def is_short():
+        raise encoding.MemoryIsShort
+
+    monkeypatch.setattr(encoding, "make_next", is_short)
+    tasks.encode_owed()
+    assert later == [{"countdown": tasks.RETRY_SECONDS}]
+
+
+# --- who loses what -------------------------------------------------------------------------------
 
 
 def test_a_result_that_comes_after_its_lease_went_to_another_worker_is_dropped(monkeypatch):

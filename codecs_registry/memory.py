@@ -1,0 +1,39 @@
+"""How much memory encodes may take together on this machine."""
+
+from pathlib import Path
+
+import psutil
+
+from codecs_registry.codecs.base import Codec
+
+_SCORING = 64
+"""Bytes for each pixel that are held beside the encoder: source, reconstruction, distances."""
+_PROCESS = 150 * 2**20
+"""Bytes of a process that has loaded everything and encodes nothing."""
+_SHARE = 0.75
+"""Of the machine's memory: the rest is for the web server, the database and the system."""
+
+
+def encode_bytes(codec: Codec, pixel_count: int) -> int:
+    """About what a rate-matched encode of a picture of so many pixels takes at its peak."""
+    return _PROCESS + (codec.memory_per_pixel + _SCORING) * pixel_count
+
+
+def budget_bytes(megabytes: int = 0) -> int:
+    """What all encodes of this machine may take: so many megabytes, or three quarters of what
+    the machine, or the container, has."""
+    return megabytes * 2**20 or int(_SHARE * min(psutil.virtual_memory().total, _container()))
+
+
+def in_words(size: int) -> str:
+    """'1.5 GB'."""
+    return f"{size / 2**30:.2g} GB"
+
+
+def _container() -> int:
+    """The limit of the control group that this process runs in (cgroup v2)."""
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        limit = "max"
+    return int(limit) if limit.isdigit() else 2**63
