@@ -1,0 +1,63 @@
+"""Peak memory of an encode and a decode for each pixel: what a codec's memory_per_pixel says.
+
+Each codec runs in a process of its own on a picture of MEGAPIXELS (default 16). The peer is the
+picture itself, 3 bytes a pixel. Not a part of `make bench`: it needs gigabytes.
+"""
+
+import os
+import resource
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import psutil
+
+from codecs_registry.codecs import all_codecs, get_codec
+from codecs_registry.codecs.base import Pixels
+
+BPP = 1.0
+
+
+def run() -> list[dict]:
+    wanted = os.environ.get("CODECS")
+    names = wanted.split(",") if wanted else list(all_codecs())
+    side = round((float(os.environ.get("MEGAPIXELS", "16")) * 1e6) ** 0.5)
+    rows = []
+    for name in names:
+        codec = get_codec(name)
+        if codec.unavailable():
+            continue
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            measured = pool.submit(_bytes_per_pixel, name, side).result()
+        row = {
+            "codec": name,
+            "bytes/pixel": round(measured, 1),
+            "declared": codec.memory_per_pixel,
+            "x picture": round(measured / 3, 1),
+        }
+        print(row, file=sys.stderr, flush=True)
+        rows.append(row)
+    return rows
+
+
+def _bytes_per_pixel(name: str, side: int) -> float:
+    codec = get_codec(name)
+    knob = codec.knob
+    setting = knob.setting(np.log(BPP)) if knob.curve else (knob.low + knob.high) / 2
+    small, large = _picture(64), _picture(side)
+    codec.decode(codec.encode(small, setting))  # the library is loaded
+    before = psutil.Process().memory_info().rss
+    codec.decode(codec.encode(large, setting))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return (own + children) / side**2
+
+
+def _picture(side: int) -> Pixels:
+    """Waves with some noise: no photograph, but about as hard to code as one."""
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    waves = 128 + 60 * np.sin(x / 37) * np.cos(y / 23) + 20 * np.sin((x + 2 * y) / 5)
+    noise = np.random.default_rng(1).normal(0, 4, (side, side)).astype(np.float32)
+    grey = np.clip(waves + noise, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.stack([grey, np.roll(grey, 5, 1), grey[::-1]], axis=-1))
