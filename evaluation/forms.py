@@ -7,6 +7,8 @@ from codecs_registry.importing import Import, import_files
 from codecs_registry.models import Collection
 from evaluation.study_files import DEFAULT_BPP, InvalidStudy, StudySpecification
 
+USUAL_CODECS = ["jpeg", "jpeg2000", "webp", "avif"]  # every further one adds a pair for each
+
 
 class StudyForm(forms.Form):
     name = forms.CharField(help_text="For you; annotators do not see it.")
@@ -38,7 +40,7 @@ class StudyForm(forms.Form):
         super().__init__(*args, **kwargs)
         available = [codec for codec in all_codecs().values() if not codec.unavailable()]
         self.fields["codecs"].choices = [(codec.name, codec.label) for codec in available]
-        self.fields["codecs"].initial = [codec.name for codec in available]
+        self.fields["codecs"].initial = USUAL_CODECS
 
     def clean(self) -> dict:
         values = super().clean()
