@@ -14,9 +14,7 @@ MEASUREMENTS = ("mean_curves", "encode_memory")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", default=NAMES, help=", ".join((*NAMES, *MEASUREMENTS))
-    )
+    parser.add_argument("names", nargs="*", default=NAMES, help=", ".join((*NAMES, *MEASUREMENTS)))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     machine = {

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from benchmarks.photographs import photograph_paths
 from codecs_registry.codecs import all_codecs, get_codec
-from codecs_registry.codecs.base import Codec
+from codecs_registry.codecs.base import Codec, Pixels
 from codecs_registry.pictures import read_picture
 from codecs_registry.rate import match_rates
+from codecs_registry.rate_matched import knob_at_hand
 
 TARGETS = (0.23, 0.37, 0.67, 1.0)
 TOLERANCE = 0.02
@@ -94,7 +95,7 @@ def search(name: str, path: Path) -> Cost:
     started = time.perf_counter()
     matches = match_rates(
         lambda setting: 8 * len(codec.encode(pixels, setting)),
-        knob=codec.knob,
+        knob=knob_at_hand(codec, pixels),
         pixel_count=count,
         targets_bpp=TARGETS,
     ).values()
@@ -113,17 +114,18 @@ def bisect(name: str, path: Path) -> Cost:
     return Cost(encodes, time.perf_counter() - started)
 
 
-def _bisect(codec: Codec, pixels, wanted: float) -> int:
+def _bisect(codec: Codec, pixels: Pixels, wanted: float) -> int:
+    """Encodes that it takes."""
     knob = codec.knob
     low, high = knob.low, knob.high
-    for encodes in range(1, MAX_BISECTIONS + 1):
+    for encodes in range(MAX_BISECTIONS):
         middle = (low + high) / 2
         setting = round(middle) if knob.integer else middle
         size = 8 * len(codec.encode(pixels, setting))
         if abs(size / wanted - 1) <= TOLERANCE or (knob.integer and high - low < 1):
-            break
+            return encodes + 1
         if (size < wanted) == knob.rises:
             low = middle
         else:
             high = middle
-    return encodes
+    return MAX_BISECTIONS

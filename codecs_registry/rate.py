@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from codecs_registry.codecs.base import Knob
 
-_CLOSE = 0.0125
+_CLOSE = 0.015
 """Within this share of a target nobody looks for a nearer file."""
 _POLISH = 1
 """Tries spent on getting that close once a file is within the tolerance."""

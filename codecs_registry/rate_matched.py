@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from codecs_registry.codecs.base import Codec, CodecError, Pixels, Setting
+import numpy as np
+
+from codecs_registry.codecs.base import Codec, CodecError, Knob, Pixels, Setting
+from codecs_registry.codecs.jpeg import Jpeg
 from codecs_registry.rate import match_rates
+
+PROBES = sorted(Jpeg.knob.curve, key=lambda point: point[1])[1::2]
+"""(setting, bpp of an ordinary photograph) at which a picture's JPEG files are looked at."""
+_LEAST_SLOPE = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,31 @@ class Files:
         return self._made[setting]
 
 
+def knob_at_hand(codec: Codec, pixels: Pixels) -> Knob:
+    """The codec's knob, its curve moved to where that of this picture (H, W, 3) is likely to lie.
+
+    A picture whose JPEG files are larger than an ordinary photograph's by some factor has larger
+    files by about that factor from any codec, at the setting where both would be as large for the
+    photograph. A few JPEG files take milliseconds, and spare about one encode in eight.
+    """
+    knob = codec.knob
+    if codec.name == Jpeg.name or not knob.curve or knob.asks_for_rate or Jpeg().unavailable():
+        return knob
+    count = pixels.shape[0] * pixels.shape[1]
+    ordinary = np.array([math.log(bpp) for _, bpp in PROBES])
+    logs = [math.log(8 * len(Jpeg().encode(pixels, scale)) / count) for scale, _ in PROBES]
+    points = sorted(knob.curve, key=lambda point: point[1])
+    plain = np.log([bpp for _, bpp in points])
+    moved = plain + np.interp(plain, ordinary, logs - ordinary)
+    # A picture of which JPEG makes the same file throughout leaves the curve some slope.
+    steps = np.maximum(np.diff(moved), _LEAST_SLOPE * np.diff(plain))
+    moved = moved[0] + np.concatenate([[0.0], np.cumsum(steps)])
+    bpps = np.exp(moved).tolist()
+    return replace(
+        knob, curve=tuple((point[0], bpp) for point, bpp in zip(points, bpps, strict=True))
+    )
+
+
 def encode_to_rates(
     codec: Codec,
     pixels: Pixels,
@@ -72,7 +105,7 @@ def encode_to_rates(
 
     matches = match_rates(
         size_bits,
-        knob=codec.knob,
+        knob=knob_at_hand(codec, pixels),
         pixel_count=height * width,
         targets_bpp=targets_bpp,
         known={setting: 8 * size for setting, size in files.sizes().items()},

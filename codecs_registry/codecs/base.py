@@ -61,6 +61,8 @@ class Knob:
         many, at a handful of settings. The search starts where it meets a target, and takes the
         picture at hand for the same curve, moved (`python -m benchmarks.mean_curves` measures it).
         Without it, the search starts at a third and two thirds of the scale.
+    asks_for_rate : True if the setting asks the codec for a bit rate, so that all pictures have
+        nearly the same curve.
 
     Raises ValueError if the range is empty or does not suit the scale, or if the curve leaves the
     range or turns back.
@@ -72,6 +74,7 @@ class Knob:
     rises: bool = True
     scale: Literal["linear", "log", "cbrt"] = "linear"
     curve: tuple[tuple[float, float], ...] = ()
+    asks_for_rate: bool = False
 
     def __post_init__(self) -> None:
         if not self.low < self.high:

@@ -20,6 +20,7 @@ class Jpeg2000:
         low=1.0,
         high=10000.0,
         rises=False,
+        asks_for_rate=True,
         scale="log",
         curve=(
             (392.2, 0.0605),
