@@ -17,11 +17,18 @@ setup: .venv/.complete ## a virtual environment in .venv with all that is needed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# CompressAI wants other versions than we do, so it has an environment of its own.
+.venv-compressai/.complete: docs/compressai/requirements.txt
+	@test -x .venv-compressai/bin/python || $(PYTHON) -m venv .venv-compressai
+	.venv-compressai/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	.venv-compressai/bin/python -m pip install --quiet --disable-pip-version-check --no-deps compressai==1.2.8
+	@touch $@
+
 demo: setup ## a running study on real photographs (IMAGES=folder, PORT=8000, FRESH=1)
 	@exec $(BIN)/python -m config.stack --port $(PORT) \
 		$(if $(IMAGES),--images '$(IMAGES)') $(if $(FRESH),--fresh)
 
-test: setup browser ## every test, on real servers, workers and a real browser
+test: setup browser .venv-compressai/.complete ## every test, on real servers, workers and a real browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup ## format, lint, types, import contracts, missing migrations

@@ -18,10 +18,12 @@ from itertools import pairwise
 
 from codecs_registry.codecs.base import Knob
 
-_CLOSE = 0.015
+_CLOSE = 0.0125
 """Within this share of a target nobody looks for a nearer file."""
 _POLISH = 1
 """Tries spent on getting that close once a file is within the tolerance."""
+_REACHES = 4
+"""Tries beyond everything measured that a mean curve is trusted for, before the knob's end."""
 _RESOLUTION = 1 / 4096
 """Share of a continuous knob's scale that no longer counts as a step of its own."""
 
@@ -155,7 +157,9 @@ class _Curve:
                 return None
             return min(max(self.knob.setting(position), first + 1), last - 1)
         width = high.position - low.position
-        if width <= _RESOLUTION * (self.high - self.low):
+        along = self.knob.along
+        whole = along(self.highest) - along(self.lowest)
+        if along(high.setting) - along(low.setting) <= _RESOLUTION * whole:
             return None
         # Not so near to an end that nothing is learnt.
         position = min(max(position, low.position + width / 50), high.position - width / 50)
@@ -223,8 +227,8 @@ def _between(curve: _Curve, hunt: _Hunt) -> float | None:
 def _beyond(curve: _Curve, hunt: _Hunt, *, up: bool) -> float | None:
     """A setting outside all that was tried, where the outermost two tries point to the target.
 
-    After two such tries, or where they do not point there, the end of the knob; None if that was
-    tried too.
+    After a few such tries, or where they do not point there, the end of the knob; None if that
+    was tried too.
     """
     outer = curve.tries[-1] if up else curve.tries[0]
     end = curve.high if up else curve.low
@@ -233,7 +237,7 @@ def _beyond(curve: _Curve, hunt: _Hunt, *, up: bool) -> float | None:
         return None
     hunt.reached += 1
     slope = _slope(curve, hunt, up=up)
-    if hunt.reached > 2 or slope is None:
+    if slope is None or hunt.reached > (_REACHES if curve.knob.curve else 2):
         return last
     position = outer.position + (math.log(hunt.bits) - outer.log_bits) / slope
     if not curve.low < position < curve.high:

@@ -101,7 +101,7 @@ class Knob:
         and beyond its ends a straight line over the scale; else it is the scale itself, turned if
         the knob falls.
         """
-        along = self._along(setting)
+        along = self.along(setting)
         return along if not self.curve else _through(self._points, along)
 
     def setting(self, position: float) -> float:
@@ -126,7 +126,8 @@ class Knob:
         setting = min(max(setting, self.low), self.high)
         return float(round(setting)) if self.integer else setting
 
-    def _along(self, setting: float) -> float:
+    def along(self, setting: float) -> float:
+        """Where a setting lies on the scale, turned if the knob falls."""
         match self.scale:
             case "log":
                 along = math.log(setting)
@@ -138,7 +139,7 @@ class Knob:
 
     @property
     def _points(self) -> list[tuple[float, float]]:
-        return sorted((self._along(setting), math.log(bpp)) for setting, bpp in self.curve)
+        return sorted((self.along(setting), math.log(bpp)) for setting, bpp in self.curve)
 
 
 def _through(points: list[tuple[float, float]], x: float) -> float:
