@@ -55,9 +55,14 @@ def _bytes_per_pixel(name: str, side: int) -> float:
 
 
 def _picture(side: int) -> Pixels:
-    """Waves with some noise: no photograph, but about as hard to code as one."""
-    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    """Waves with some noise, repeated: no photograph, but about as hard to code as one.
+
+    Made without large arrays of floats, whose memory would count.
+    """
+    y, x = np.mgrid[0:512, 0:512].astype(np.float32)
     waves = 128 + 60 * np.sin(x / 37) * np.cos(y / 23) + 20 * np.sin((x + 2 * y) / 5)
-    noise = np.random.default_rng(1).normal(0, 4, (side, side)).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, 4, (512, 512)).astype(np.float32)
     grey = np.clip(waves + noise, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(np.stack([grey, np.roll(grey, 5, 1), grey[::-1]], axis=-1))
+    tile = np.stack([grey, np.roll(grey, 5, 1), grey[::-1]], axis=-1)
+    times = -(-side // 512)
+    return np.ascontiguousarray(np.tile(tile, (times, times, 1))[:side, :side])

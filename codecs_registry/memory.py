@@ -6,8 +6,10 @@ import psutil
 
 from codecs_registry.codecs.base import Codec
 
-_SCORING = 64
-"""Bytes for each pixel that are held beside the encoder: source, reconstruction, distances."""
+_HELD = 6
+"""Bytes a pixel of the source, and of a copy that a codec may make."""
+_SCORING = 24
+"""Bytes a pixel to read a reconstruction, measure it and write it as PNG, after the encodes."""
 _PROCESS = 150 * 2**20
 """Bytes of a process that has loaded everything and encodes nothing."""
 _SHARE = 0.75
@@ -16,7 +18,7 @@ _SHARE = 0.75
 
 def encode_bytes(codec: Codec, pixel_count: int) -> int:
     """About what a rate-matched encode of a picture of so many pixels takes at its peak."""
-    return _PROCESS + (codec.memory_per_pixel + _SCORING) * pixel_count
+    return _PROCESS + (max(codec.memory_per_pixel, _SCORING) + _HELD) * pixel_count
 
 
 def budget_bytes(megabytes: int = 0) -> int:

@@ -71,7 +71,7 @@ class Avif:
             (344.0, 3.9),
         ),
     )
-    memory_per_pixel = 60
+    memory_per_pixel = 30
 
     def version(self) -> str:
         return pillow.version("avif", f"{_libaom()}, libavif")

@@ -90,7 +90,7 @@ class BpgX265:
             (6.447, 3.99),
         ),
     )
-    memory_per_pixel = 30
+    memory_per_pixel = 20
 
     def version(self) -> str:
         return f"{_x265()} (PyAV {av.__version__})"

@@ -71,7 +71,7 @@ class Heic:
             (5.98, 3.99),
         ),
     )
-    memory_per_pixel = 30
+    memory_per_pixel = 22
 
     def version(self) -> str:
         info = pillow_heif.libheif_info()

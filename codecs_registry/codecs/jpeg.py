@@ -60,7 +60,7 @@ class Jpeg:
             (0.04759, 3.87),
         ),
     )
-    memory_per_pixel = 30
+    memory_per_pixel = 16
 
     def version(self) -> str:
         return pillow.version("libjpeg_turbo", "libjpeg-turbo")

@@ -36,7 +36,7 @@ class Jpeg2000:
             (6.002, 3.86),
         ),
     )
-    memory_per_pixel = 60
+    memory_per_pixel = 41
 
     def version(self) -> str:
         return pillow.version("jpg_2000", "OpenJPEG")

@@ -38,7 +38,7 @@ class WebP:
             (100.0, 3.15),
         ),
     )
-    memory_per_pixel = 30
+    memory_per_pixel = 27
 
     def version(self) -> str:
         return pillow.version("webp", "libwebp")
