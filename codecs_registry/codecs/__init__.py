@@ -1,7 +1,8 @@
-"""Which codecs there are: ours and those that third parties register.
+"""Which codecs there are: ours, those of third parties, and programs that a TOML file declares.
 
 A codec is found by an entry point of the group 'closer.codecs': its name is the codec's, its value
-a class (or function) without arguments that makes an object fulfilling `base.Codec`.
+a class (or function) without arguments that makes an object fulfilling `base.Codec`. `command_line`
+says what is in a TOML file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from codecs_registry.codecs.base import (
     Codec,
@@ -17,6 +19,13 @@ from codecs_registry.codecs.base import (
     Pixels,
     Setting,
     UnknownCodec,
+)
+from codecs_registry.codecs.command_line import (
+    VARIABLE,
+    BadDeclaration,
+    CommandLineCodec,
+    declarations,
+    read_declaration,
 )
 
 GROUP = "closer.codecs"
@@ -39,11 +48,14 @@ def get_codec(name: str) -> Codec:
 
 @cache
 def _installed() -> dict[str, Codec]:
-    return load_codecs(entry_points(group=GROUP))
+    return load_codecs(entry_points(group=GROUP), declarations())
 
 
-def load_codecs(found: Iterable[EntryPoint]) -> dict[str, Codec]:
-    """The codecs of these entry points, by name; one that does not load becomes a BrokenCodec."""
+def load_codecs(found: Iterable[EntryPoint], files: Iterable[Path] = ()) -> dict[str, Codec]:
+    """The codecs of these entry points and TOML files, by name.
+
+    One that does not load, or whose name is taken by one before it, becomes a BrokenCodec.
+    """
     codecs: dict[str, Codec] = {}
     # The same entry point is found twice when a package lies twice on the path.
     entries = {(entry.name, entry.value): entry for entry in found}
@@ -54,6 +66,12 @@ def load_codecs(found: Iterable[EntryPoint]) -> dict[str, Codec]:
             codecs[f"{name} ({value})"] = BrokenCodec(f"{name} ({value})", taken)
         else:
             codecs[name] = _load(entries[name, value])
+    for file in files:
+        codec = _declared(file)
+        if codec.name in codecs:
+            taken = f"{file}: name: {codec.name!r} is taken by {codecs[codec.name].label}"
+            codec = BrokenCodec(f"{codec.name} ({file})", taken, _MEND_FILE)
+        codecs[codec.name] = codec
     return dict(sorted(codecs.items()))
 
 
@@ -73,23 +91,38 @@ def _load(entry: EntryPoint) -> Codec:
     return codec
 
 
+def _declared(file: Path) -> Codec:
+    try:
+        return CommandLineCodec(read_declaration(file))
+    except BadDeclaration as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror})"
+    return BrokenCodec(str(file), f"{file}: {reason}", _MEND_FILE)
+
+
+_MEND_PACKAGE = "Repair or uninstall the package that brings it."
+_MEND_FILE = f"Mend the file, or take it out of {VARIABLE}."
+
+
 class BrokenCodec:
-    """Stands in the list for a plug-in that does not load, and says why."""
+    """Stands in the list for a codec that does not load, and says why."""
 
     extension = ""
     knob = Knob(low=0.0, high=1.0)
     memory_per_pixel = 0
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, mend: str = _MEND_PACKAGE) -> None:
         self.name = name
         self.label = name
         self.reason = reason
+        self.mend = mend
 
     def version(self) -> str:
         return "unknown version"
 
     def unavailable(self) -> str:
-        return f"{self.reason}. Repair or uninstall the package that brings it."
+        return f"{self.reason}. {self.mend}"
 
     def settings(self, setting: float) -> dict[str, Setting]:
         raise CodecUnavailable(self.unavailable())
