@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -43,7 +44,12 @@ def run() -> list[dict]:
     wanted = os.environ.get("CODECS")
     names = wanted.split(",") if wanted else list(all_codecs())
     rows, costs = [], []
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        os.cpu_count(),
+        mp_context=get_context("spawn"),
+        initializer=_read_all,
+        initargs=(paths,),
+    ) as pool:
         list(pool.map(time.sleep, [0.5] * (os.cpu_count() or 1)))  # all have started
         for name in names:
             if get_codec(name).unavailable():
@@ -88,9 +94,19 @@ def _row(name: str, costs: list[tuple[list[Cost], float, list[Cost], float]]) ->
     }
 
 
+@cache
+def _pixels(path: Path) -> Pixels:
+    return read_picture(path).pixels
+
+
+def _read_all(paths: list[Path]) -> None:
+    for path in paths:
+        _pixels(path)
+
+
 def search(name: str, path: Path) -> Cost:
     """Our search, for all targets together."""
-    codec, pixels = get_codec(name), read_picture(path).pixels
+    codec, pixels = get_codec(name), _pixels(path)
     count = pixels.shape[0] * pixels.shape[1]
     started = time.perf_counter()
     matches = match_rates(
@@ -107,7 +123,7 @@ def search(name: str, path: Path) -> Cost:
 
 def bisect(name: str, path: Path) -> Cost:
     """Plain bisection of the whole knob, target by target, until within the tolerance."""
-    codec, pixels = get_codec(name), read_picture(path).pixels
+    codec, pixels = get_codec(name), _pixels(path)
     count = pixels.shape[0] * pixels.shape[1]
     started = time.perf_counter()
     encodes = sum(_bisect(codec, pixels, target * count) for target in TARGETS)
