@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from itertools import permutations
 from statistics import fmean
 from typing import Literal, NamedTuple
@@ -116,8 +117,13 @@ def bd_table(sources: Iterable[SourceImage], *, quality: Quality) -> BdTable:
     image of which one of the two codecs has no curve, or whose curves share no quality, is left
     out, and why is counted. One query.
     """
+    return _bd_table(tuple(_newest(_rows(sources))), quality)
+
+
+@lru_cache(maxsize=8)  # of hundreds of images it takes seconds
+def _bd_table(rows: tuple[_Row, ...], quality: Quality) -> BdTable:
     images: dict[int, dict[str, list[_Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in _newest(_rows(sources)):
+    for row in rows:
         images[row.source_id][row.codec].append(row)
     codecs = sorted({codec for image in images.values() for codec in image})
     pairs = list(permutations(codecs, 2))

@@ -1,0 +1,197 @@
+"""The registry's pages: codecs, source images with what codecs make of them, rate-distortion."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+
+from django.contrib.auth.decorators import login_required
+from django.core.files.storage import storages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.text import slugify
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from codecs_registry import catalogue
+from codecs_registry import rate_distortion as rd
+from codecs_registry.models import Collection, Reconstruction, SourceImage
+
+IMAGES_A_PAGE = 60
+ANCHOR = "jpeg"  # what others are compared with, unless somebody chooses
+QUALITIES: dict[rd.Quality, str] = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
+READY = Reconstruction.State.READY
+
+
+@login_required
+@never_cache
+@require_GET
+def codecs(request: HttpRequest) -> HttpResponse:
+    """Every codec: its version, its knob, what it made; or how to get it."""
+    return render(request, "codecs_registry/codecs.html", {"codecs": catalogue.codec_entries()})
+
+
+@login_required
+@never_cache
+@require_GET
+def images(request: HttpRequest) -> HttpResponse:
+    """Source images, all or a collection's."""
+    collection, sources = _chosen(request)
+    made = Count("reconstructions", filter=Q(reconstructions__state=READY))
+    # Ordered in so many words: a query that counts forgets the order of its model.
+    listed = sources.annotate(n_made=made).order_by("name", "id")
+    context = {
+        "collections": Collection.objects.annotate(n=Count("sources")).order_by("name"),
+        "collection": collection,
+        "page": Paginator(listed, IMAGES_A_PAGE).get_page(request.GET.get("page")),
+    }
+    return render(request, "codecs_registry/images.html", context)
+
+
+@login_required
+@never_cache
+@require_GET
+def image(request: HttpRequest, source_id: int) -> HttpResponse:
+    """A source image and its reconstructions, any two of which (?a=, ?b=) can be flipped."""
+    source = get_object_or_404(SourceImage.objects.prefetch_related("collections"), id=source_id)
+    matrix = catalogue.matrix(source)
+    ready = {str(cell.reconstruction.id): cell for cell in matrix.ready}
+    a, b = (request.GET.get(side) for side in "ab")
+    context = {
+        "source": source,
+        "matrix": matrix,
+        "a": a if a in ready else "original",
+        "b": b if b in ready or b == "original" else next(iter(ready), "original"),
+    }
+    return render(request, "codecs_registry/image.html", context)
+
+
+@login_required
+@require_GET
+def original(request: HttpRequest, source_id: int) -> FileResponse:
+    """The source image as PNG."""
+    return _png(get_object_or_404(SourceImage, id=source_id).png)
+
+
+@login_required
+@require_GET
+def decoded(request: HttpRequest, reconstruction_id: int) -> FileResponse:
+    """The reconstruction as PNG."""
+    return _png(get_object_or_404(Reconstruction, id=reconstruction_id, state=READY).decoded)
+
+
+@login_required
+@require_GET
+def thumbnail(request: HttpRequest, source_id: int) -> HttpResponse:
+    source = get_object_or_404(SourceImage, id=source_id)
+    return _immutable(HttpResponse(catalogue.thumbnail(source.png), content_type="image/webp"))
+
+
+@login_required
+@require_GET
+def bitstream(request: HttpRequest, reconstruction_id: int) -> FileResponse:
+    """The coded file, to download."""
+    found = get_object_or_404(
+        Reconstruction.objects.select_related("source"), id=reconstruction_id, state=READY
+    )
+    stem, ending = PurePath(found.source.name).stem, PurePath(found.bitstream).suffix
+    return _immutable(
+        FileResponse(
+            storages["blobs"].open(found.bitstream),
+            content_type="application/octet-stream",
+            as_attachment=True,
+            filename=f"{stem}-{found.codec}-{found.stratum}bpp{ending}",
+        )
+    )
+
+
+@login_required
+@never_cache
+@require_GET
+def rate_distortion(request: HttpRequest) -> HttpResponse:
+    """Curves of a collection (?collection=, else of all images), and BD-rates (?anchor=)."""
+    # Imported here: Altair takes half a second, which only this page needs.
+    from codecs_registry.plots import rate_distortion_plot
+
+    collection, sources = _chosen(request)
+    points = rd.points(sources)
+    codecs = sorted({point.codec for point in points})
+    anchor = request.GET.get("anchor", ANCHOR)
+    if anchor not in codecs:
+        anchor = ANCHOR if ANCHOR in codecs else next(iter(codecs), None)
+    title = str(collection or "All images")
+    qualities = []
+    for quality, name in QUALITIES.items():
+        table = rd.bd_table(sources, quality=quality)
+        against = [table.cells[anchor, codec] for codec in codecs if codec != anchor]
+        qualities.append(
+            {
+                "name": name,
+                "plot": rate_distortion_plot(points, quality=quality, title=title),
+                "table": table,
+                "against": sorted(against, key=lambda cell: (not cell.n, cell.percent)),
+                "left_out": [cell for cell in against if cell.left_out],
+            }
+        )
+    context = {
+        "collections": Collection.objects.all(),
+        "collection": collection,
+        "n_sources": sources.count(),
+        "points": points,
+        "is_partial": any(point.partial for point in points),
+        "codecs": codecs,
+        "anchor": anchor,
+        "passed_over": rd.passed_over(sources),
+        "qualities": qualities,
+    }
+    return render(request, "codecs_registry/rate_distortion.html", context)
+
+
+@login_required
+@never_cache
+@require_GET
+def rate_distortion_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """What the curves are drawn from, a row a reconstruction."""
+    collection, sources = _chosen(request)
+    name = slugify(collection.name) if collection else "all-images"
+    return StreamingHttpResponse(
+        _csv_lines(rd.CSV_FIELDS, rd.curves_csv(sources)),
+        content_type="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{name}-rate-distortion.csv"'},
+    )
+
+
+def _chosen(request: HttpRequest) -> tuple[Collection | None, QuerySet[SourceImage]]:
+    """The collection that ?collection= names by its id, and its source images; else all of them."""
+    wanted = request.GET.get("collection")
+    if not wanted:
+        return None, SourceImage.objects.all()
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 19):
+        raise Http404
+    collection = get_object_or_404(Collection, id=int(wanted))
+    return collection, collection.sources.all()
+
+
+def _png(blob: str) -> FileResponse:
+    return _immutable(FileResponse(storages["blobs"].open(blob), content_type="image/png"))
+
+
+def _immutable(response):
+    """Pixels and files never change under their address; no proxy may convert them."""
+    response["Cache-Control"] = "private, max-age=86400, immutable, no-transform"
+    return response
+
+
+class _Line:
+    """A file for csv.writer that returns each line instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_lines(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield writer.writerow(header)
+    for row in rows:
+        yield writer.writerow(row)
