@@ -1,4 +1,4 @@
-"""Codecs that run as programs, each declared in a TOML file (docs/codecs.md tells its keys).
+"""Codecs that run as programs, each declared in a TOML file (docs/add-a-codec.md tells its keys).
 
 A program's output is never trusted: no shell, a private folder, limits of time, size and memory,
 and only a plain file of the promised kind is read back. It is no sandbox: a program may read what
@@ -27,7 +27,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,9 +64,11 @@ _KEYS = {
     "memory_per_pixel",
     "knob",
     "limits",
+    "settings",
 }
 _MEGABYTE = 1_000_000
-_VERSION_SECONDS = 10.0
+_VERSION_SECONDS = 30.0
+_ASK_AGAIN_SECONDS = 300.0
 _LOG_BYTES = 4096
 _MESSAGE_CHARACTERS = 300
 _VERSION_CHARACTERS = 100
@@ -87,7 +88,7 @@ limit(resource.RLIMIT_CORE, 0)
 limit(resource.RLIMIT_CPU, cpu)
 limit(resource.RLIMIT_FSIZE, size)
 if memory:
-    limit(resource.RLIMIT_AS, memory)
+    limit(resource.RLIMIT_DATA, memory)
 try:
     os.execv(sys.argv[4], sys.argv[4:])
 except OSError as error:
@@ -104,7 +105,7 @@ class BadDeclaration(ValueError):
 @dataclass(frozen=True)
 class Limits:
     """Of one run of a program. megabytes_written is for each file, in 10^6 bytes, and
-    megabytes_of_memory for each process's address space, 0 for none."""
+    megabytes_of_memory for the private memory of each process, 0 for none."""
 
     seconds: float = 60.0
     megabytes_written: float = 256.0
@@ -127,6 +128,7 @@ class Declaration:
     memory_per_pixel: int
     knob: Knob
     limits: Limits
+    settings: tuple[tuple[str, Setting], ...]
     folder: Path
     source: str
 
@@ -175,6 +177,8 @@ def _declaration(table: dict[str, Any], folder: Path, source: str) -> Declaratio
         re.compile(pattern)
     except re.error as error:
         raise BadDeclaration(f"version_pattern: {error}") from None
+    if pattern and "version" not in table:
+        raise BadDeclaration("version_pattern: there is no version command to find it in")
     memory = table.get("memory_per_pixel", 200)
     if type(memory) is not int or memory < 0:
         raise BadDeclaration(f"memory_per_pixel: {memory!r} is no whole number of bytes")
@@ -195,6 +199,7 @@ def _declaration(table: dict[str, Any], folder: Path, source: str) -> Declaratio
             megabytes_written=_number(limits, "limits.megabytes_written", 256, low=0.001),
             megabytes_of_memory=_number(limits, "limits.megabytes_of_memory", 0, low=0),
         ),
+        settings=_settings(_table(table, "settings")),
         folder=folder,
         source=source,
     )
@@ -224,6 +229,15 @@ def _knob(table: dict[str, Any]) -> Knob:
         raise
     except ValueError as error:
         raise BadDeclaration(f"knob: {error}") from None
+
+
+def _settings(table: dict[str, Any]) -> tuple[tuple[str, Setting], ...]:
+    for key, value in table.items():
+        if key in ("command", "declaration"):
+            raise BadDeclaration(f"settings.{key}: this is recorded anyway")
+        if not isinstance(value, str | bool) and not _is_number(value):
+            raise BadDeclaration(f"settings.{key}: {value!r} is no text, number, true or false")
+    return tuple(table.items())
 
 
 def _refuse_others(table: Mapping[str, Any], known: set[str], prefix: str) -> None:
@@ -334,7 +348,11 @@ class CommandLineCodec:
             bitstream="{bitstream}",
             picture="{picture}",
         )
-        return {"command": shlex.join(command), "declaration": self.declaration.source}
+        return {
+            **dict(self.declaration.settings),
+            "command": shlex.join(command),
+            "declaration": self.declaration.source,
+        }
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_pixels(pixels)
@@ -403,27 +421,41 @@ class CommandLineCodec:
         return ""
 
     def _programs(self) -> tuple[str, str]:
-        """The programs' version, and why they are not the ones that are wanted, or ''."""
+        """The programs' version, and why they are not the ones that are wanted, or ''.
+
+        Every claim of work asks, so it is remembered for as long as the files are the same; what
+        went wrong, for five minutes.
+        """
         declared = self.declaration
         commands = [part for part in (declared.encode, declared.decode, declared.version) if part]
         paths = [_path(command[0], declared.folder) for command in commands]
-        # Of a script that an interpreter runs, or a model's weights, the path is an argument.
+        # Of a script that an interpreter runs, or a folder of weights, the path is an argument.
         paths += [word for command in commands for word in command[1:] if word.startswith(os.sep)]
         stamps = []
         for path in filter(None, dict.fromkeys(paths)):
             with suppress(OSError):
                 about = Path(path).stat()
-                if stat.S_ISREG(about.st_mode):
+                if stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode):
                     stamps.append((path, about.st_mtime_ns, about.st_size))
-        try:
-            return _identified(declared, tuple(stamps))
-        except (_Failed, OSError) as error:
-            return "unknown version", f"{declared.encode[0]} tells no version: it {error}."
+        key = (declared, tuple(stamps))
+        asked, version, reason = _known.get(key, (-math.inf, "", "not asked yet"))
+        if reason and time.monotonic() > asked + _ASK_AGAIN_SECONDS:
+            try:
+                version, reason = _identified(declared, [path for path, _, _ in stamps])
+            except (_Failed, OSError) as error:
+                version = "unknown version"
+                program = (declared.version or declared.encode)[0]
+                reason = f"{program} tells no version: it {error}."
+            _known[key] = (time.monotonic(), version, reason)
+        return version, reason
 
 
-@lru_cache(maxsize=256)
-def _identified(declared: Declaration, stamps: tuple[tuple[str, int, int], ...]) -> tuple[str, str]:
-    """As `CommandLineCodec._programs`; the stamps (path, time, size) tell when files change."""
+_known: dict[tuple[Declaration, tuple[tuple[str, int, int], ...]], tuple[float, str, str]] = {}
+"""By declaration and (path, time, size) of its files: when it was asked, version, reason."""
+
+
+def _identified(declared: Declaration, paths: Sequence[str]) -> tuple[str, str]:
+    """As `CommandLineCodec._programs`, asked anew; the paths are those of its files."""
     said = ""
     program = _path(declared.version[0], declared.folder) if declared.version else ""
     if program:
@@ -435,12 +467,13 @@ def _identified(declared: Declaration, stamps: tuple[tuple[str, int, int], ...])
     if declared.version_pattern:
         if match := re.search(declared.version_pattern, said, re.MULTILINE):
             return _printable(match[0])[:_VERSION_CHARACTERS] or "unknown version", ""
-        shown = repr(_printable(said)[:_VERSION_CHARACTERS]) if said.strip() else "nothing"
-        return "unknown version", f"{declared.encode[0]} is another program: it says {shown}."
+        shown = repr(_printable(said)[:_MESSAGE_CHARACTERS]) if said.strip() else "nothing"
+        expected = f"no version like '{declared.version_pattern}'"
+        return "unknown version", f"{declared.version[0]} tells {expected}; it says {shown}."
     if line := next((line for line in map(_printable, said.splitlines()) if line), ""):
         return line[:_VERSION_CHARACTERS], ""
     digest = hashlib.sha256()
-    for path, _, _ in stamps:
+    for path in filter(os.path.isfile, paths):
         with Path(path).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"executable {digest.hexdigest()[:12]}", ""
@@ -510,9 +543,8 @@ def _execute(
         try:
             code = process.wait(limits.seconds)
         except subprocess.TimeoutExpired:
-            raise _Failed(
-                f"did not end within {limits.seconds:g} seconds (limits.seconds)"
-            ) from None
+            limit = "" if head else " (limits.seconds)"
+            raise _Failed(f"did not end within {limits.seconds:g} seconds{limit}") from None
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -84,7 +84,7 @@ class JpegXl:
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_setting(self.knob, setting)
         check_pixels(pixels)
-        from imagecodecs import JpegxlError, jpegxl_encode
+        from imagecodecs import jpegxl_encode
 
         try:
             return bytes(
@@ -97,18 +97,18 @@ class JpegXl:
                     numthreads=1,
                 )
             )
-        except (JpegxlError, ValueError, MemoryError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
             height, width = pixels.shape[:2]
             raise EncodeFailed(
                 f"{self.label} could not encode {width} x {height} pixels: {error}"
             ) from error
 
     def decode(self, bitstream: bytes) -> Pixels:
-        from imagecodecs import JpegxlError, jpegxl_decode
+        from imagecodecs import jpegxl_decode
 
         try:
             pixels: Pixels = jpegxl_decode(bitstream, numthreads=1)
-        except (JpegxlError, ValueError, MemoryError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
             raise DecodeFailed(
                 f"this is not a {self.label} file that can be read: {error}"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from functools import cache
@@ -106,6 +107,7 @@ def _vips() -> tuple[Any, int]:
     """pyvips, and the process in which libvips' threads will run: a fork leaves them behind."""
     import pyvips
 
+    logging.getLogger("pyvips").setLevel(logging.WARNING)  # or it tells of every encode
     pyvips.cache_set_max(0)  # or libvips keeps the pictures that it saw last
     pyvips.concurrency_set(1)
     return pyvips, os.getpid()

@@ -31,10 +31,11 @@ from codecs_registry.codecs.limits import check_size
 # that are about 10 % larger at equal PSNR; medium takes four times as long, for 3 %.
 _PRESET = "fast"
 _DEPTH = 10  # the only one that FFmpeg gives to vvenc
-_LEAST_SIDE = 16
+_LEAST_SIDE = 64  # vvenc's is 16; but FFmpeg takes no more than 8 bits a pixel, headers and all
 _BLOCK = 8  # sides are coded in multiples of it
 _LAMBDA_STEP = 0.55
 _PARAMETERS: dict[str, Setting] = {
+    "Threads": 0,  # none beside its own, for a pool's busy waiting can go on for ever
     "VideoFullRange": 1,
     # 18 bytes of the file that serve streams of many pictures.
     "AccessUnitDelimiter": 0,
@@ -64,7 +65,7 @@ class Vvc:
     label = "VVC"
     extension = ".266"
     knob = Knob(
-        low=0.0,
+        low=16.0,  # below, noise takes more than the 8 bits a pixel that FFmpeg has room for
         high=63.0,
         rises=False,
         curve=(
@@ -77,8 +78,7 @@ class Vvc:
             (29.22, 0.674),
             (25.03, 1.08),
             (20.3, 1.76),
-            (15.34, 2.71),
-            (7.567, 4.2),
+            (16.0, 2.56),
         ),
     )
     memory_per_pixel = 50
@@ -98,7 +98,6 @@ class Vvc:
             "qp": quantiser,
             "LambdaModifierI": round(2 ** (_LAMBDA_STEP * (setting - quantiser)), 4),
             "qpa": 1,
-            "threads": 1,
             **_PARAMETERS,
             "subsampling": "4:2:0",
             "depth": _DEPTH,
@@ -156,7 +155,7 @@ def _arguments(
     }
     made = {
         "c:v": "libvvenc",
-        **{key: chosen[key] for key in ("preset", "qp", "qpa", "threads")},
+        **{key: chosen[key] for key in ("preset", "qp", "qpa")},
         **colour,
         "vvenc-params": ":".join(f"{key}={value}" for key, value in parameters.items()),
     }

@@ -5,63 +5,84 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('codecs_registry', '0001_initial'),
+        ("codecs_registry", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Encode',
+            name="Encode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('codec', models.CharField(max_length=50)),
-                ('codec_version', models.CharField(max_length=200)),
-                ('setting', models.FloatField(help_text="Of the codec's knob.")),
-                ('settings', models.JSONField(help_text='All that is needed to encode it again.')),
-                ('bitstream', models.CharField(help_text='Blob: the coded file.', max_length=200)),
-                ('size_bytes', models.PositiveIntegerField()),
-                ('encode_ms', models.FloatField()),
-                ('made_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("codec", models.CharField(max_length=50)),
+                ("codec_version", models.CharField(max_length=200)),
+                ("setting", models.FloatField(help_text="Of the codec's knob.")),
+                ("settings", models.JSONField(help_text="All that is needed to encode it again.")),
+                ("bitstream", models.CharField(help_text="Blob: the coded file.", max_length=200)),
+                ("size_bytes", models.PositiveIntegerField()),
+                ("encode_ms", models.FloatField()),
+                ("made_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.RemoveIndex(
-            model_name='reconstruction',
-            name='reconstruction_owed',
+            model_name="reconstruction",
+            name="reconstruction_owed",
         ),
         migrations.AddField(
-            model_name='reconstruction',
-            name='ms_ssim',
-            field=models.FloatField(help_text='0 to 1; null for pictures too small for it.', null=True),
+            model_name="reconstruction",
+            name="ms_ssim",
+            field=models.FloatField(
+                help_text="0 to 1; null for pictures too small for it.", null=True
+            ),
         ),
         migrations.AddField(
-            model_name='reconstruction',
-            name='psnr',
-            field=models.FloatField(help_text='Decibels; null where nothing was lost.', null=True),
+            model_name="reconstruction",
+            name="psnr",
+            field=models.FloatField(help_text="Decibels; null where nothing was lost.", null=True),
         ),
         migrations.AddField(
-            model_name='reconstruction',
-            name='turn',
-            field=models.PositiveIntegerField(default=0, help_text='Its place among those asked for with it, counted by picture and codec: of two requests, the one of which less is made comes first.'),
+            model_name="reconstruction",
+            name="turn",
+            field=models.PositiveIntegerField(
+                default=0,
+                help_text="Its place among those asked for with it, counted by picture and codec: of two requests, the one of which less is made comes first.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='reconstruction',
-            index=models.Index(condition=models.Q(('state__in', ['waiting', 'encoding'])), fields=['turn', 'id'], name='reconstruction_next'),
+            model_name="reconstruction",
+            index=models.Index(
+                condition=models.Q(("state__in", ["waiting", "encoding"])),
+                fields=["turn", "id"],
+                name="reconstruction_next",
+            ),
         ),
         migrations.AddField(
-            model_name='encode',
-            name='source',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='encodes', to='codecs_registry.sourceimage'),
+            model_name="encode",
+            name="source",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="encodes",
+                to="codecs_registry.sourceimage",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='encode',
-            constraint=models.UniqueConstraint(fields=('source', 'codec', 'codec_version', 'setting'), name='encode_made_once'),
+            model_name="encode",
+            constraint=models.UniqueConstraint(
+                fields=("source", "codec", "codec_version", "setting"), name="encode_made_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='encode',
-            constraint=models.CheckConstraint(condition=models.Q(('size_bytes__gt', 0)), name='encode_has_bytes'),
+            model_name="encode",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("size_bytes__gt", 0)), name="encode_has_bytes"
+            ),
         ),
     ]

@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 
 from codecs_registry.codecs.base import (
@@ -45,17 +46,19 @@ class ExampleDct:
     def settings(self, setting: float) -> dict[str, Setting]:
         check_setting(self.knob, setting)
         # A file keeps 32 bits of the step: this is the number that is used, and so recorded.
-        return {"step": float(np.float32(setting)), "zlib_level": 9}
+        return {"step": _stored(setting), "zlib_level": 9}
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_pixels(pixels)
-        step = self.settings(setting)["step"]
+        check_setting(self.knob, setting)
+        step = _stored(setting)
         height, width = pixels.shape[:2]
         if max(height, width) > 0xFFFF:
             raise EncodeFailed(f"{width}x{height} is too large: a side may have 65535 pixels")
         # The edge is repeated up to whole blocks; the header keeps the true size.
         padded = np.pad(pixels, ((0, -height % _BLOCK), (0, -width % _BLOCK), (0, 0)), "edge")
-        levels = np.rint(dctn(_blocks(padded - np.float32(128)), axes=(1, 3), norm="ortho") / step)
+        blocks = _blocks(padded.astype(np.float32) - 128)
+        levels = np.rint(dctn(blocks, axes=(1, 3), norm="ortho") / step)
         # All coefficients of one frequency together: long runs of zeros, which zlib likes.
         ordered = levels.astype(">i2").transpose(1, 3, 4, 0, 2)
         # The zeroth, second, ... bytes apart from the others, likewise.
@@ -84,7 +87,11 @@ class ExampleDct:
         return np.ascontiguousarray(padded[:height, :width])
 
 
-def _blocks(picture):
+def _stored(step: float) -> float:
+    return float(np.float32(step))
+
+
+def _blocks(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W, 3) as (H / 8, 8, W / 8, 8, 3), without copying."""
     height, width, colours = picture.shape
     return picture.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK, colours)

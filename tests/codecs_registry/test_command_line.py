@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -169,6 +171,13 @@ def test_the_recorded_command_repeats_the_encode(make: Make) -> None:
     assert f" {setting!r}\n".encode() in codec.encode(picture(), setting)
 
 
+def test_settings_that_the_declaration_states_are_recorded_as_well(make: Make) -> None:
+    codec = make(TOML + '\n[settings]\nsubsampling = "4:4:4"\ndepth = 8\ntuned = false\n')
+    recorded = codec.settings(5.0)
+    assert list(recorded) == ["subsampling", "depth", "tuned", "command", "declaration"]
+    assert [recorded["subsampling"], recorded["depth"], recorded["tuned"]] == ["4:4:4", 8, False]
+
+
 def test_a_whole_number_is_written_without_a_point(make: Make) -> None:
     codec = make(TOML.replace("[knob]", "[knob]\ninteger = true"))
     assert str(codec.settings(7.0)["command"]).startswith("./encode 7 ")
@@ -246,19 +255,36 @@ def test_a_program_of_the_same_name_that_is_another_is_not_used(make: Make) -> N
     codec = make(
         f'version = ["./encode", "-h"]\nversion_pattern = "mozjpeg \\\\d"\n{TOML}', VERSION
     )
-    assert "another program: it says 'Toy encoder" in codec.unavailable()
+    assert "tells no version like 'mozjpeg \\d'; it says 'Toy encoder" in codec.unavailable()
     assert codec.unavailable().endswith("Ask the toy maker.")
-    with pytest.raises(CodecUnavailable, match="another program"):
+    with pytest.raises(CodecUnavailable, match="tells no version"):
         codec.encode(picture(), 1)
 
 
-def test_a_version_command_that_hangs_makes_the_codec_unavailable(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def test_a_version_command_that_hangs_makes_the_codec_unavailable_and_is_not_asked_at_every_turn(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command_line, "_VERSION_SECONDS", 0.3)
-    codec = make(f'version = ["./encode"]\n{TOML}', "import time; time.sleep(60)")
-    assert "did not end" in codec.unavailable()
+    monkeypatch.setattr(command_line, "_VERSION_SECONDS", 0.5)
+    hangs = f"import time; open({str(tmp_path / 'asked')!r}, 'a').write('x'); time.sleep(60)"
+    codec = make(f'version = ["./encode"]\n{TOML}', hangs)
+    assert "did not end within 0.5 seconds." in codec.unavailable()
     assert codec.version().startswith("unknown version (toy.toml")
+    assert (tmp_path / "asked").read_text() == "x"
+    monkeypatch.setattr(command_line, "_ASK_AGAIN_SECONDS", 0.0)
+    assert "did not end" in codec.unavailable()
+    assert (tmp_path / "asked").read_text() == "xx"
+
+
+def test_the_version_is_asked_again_when_a_folder_that_the_commands_name_changes(
+    make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").mkdir()
+    lists = "import os, sys; print('files:', *sorted(os.listdir(sys.argv[1])))"
+    codec = make(f'version = ["./encode", "{tmp_path / "weights"}"]\n{TOML}', lists)
+    assert codec.version().startswith("files: (")
+    (tmp_path / "weights" / "new").write_text("")
+    os.utime(tmp_path / "weights", (1, 1))  # clocks of file systems may be coarse
+    assert codec.version().startswith("files: new (")
 
 
 def test_a_missing_program_is_told_with_how_to_get_it(make: Make) -> None:
@@ -440,6 +466,7 @@ def test_a_picture_of_another_size_fails_the_search(make: Make) -> None:
         ('"ppm"', '"bmp"', "picture: "),
         ('label = "Toy"', 'colour = "red"', "colour: "),
         ('label = "Toy"', 'version_pattern = "("', "version_pattern: "),
+        ('label = "Toy"', 'version_pattern = "1"', "version_pattern: there is no version"),
         ('label = "Toy"', "memory_per_pixel = 1.5", "memory_per_pixel: "),
         ('label = "Toy"', 'version = ["toy", "{picture}"]', "version: "),
         ('"{setting}", ', "", "encode: it lacks {setting}"),
@@ -469,6 +496,9 @@ def test_a_picture_of_another_size_fails_the_search(make: Make) -> None:
         ("seconds = 20", "seconds = inf", "limits.seconds: "),
         ("seconds = 20", "hours = 2", "limits.hours: "),
         ("[limits]", "[[limits]]", "limits: "),
+        ("[limits]", "[settings]\ncommand = 'toy'\n[limits]", "settings.command: "),
+        ("[limits]", "[settings]\ndepth = [8]\n[limits]", "settings.depth: "),
+        ("[limits]", "[settings]\ndepth = nan\n[limits]", "settings.depth: "),
         ("[knob]", "[knob", "it is no TOML"),
     ],
 )
@@ -596,3 +626,23 @@ def test_the_ready_codecs_are_here_or_tell_how_to_get_them(name: str) -> None:
         pixels = picture(40, 56)
         middle = (codec.knob.low + codec.knob.high) // 2
         assert codec.decode(codec.encode(pixels, middle)).shape == pixels.shape
+
+
+def test_the_guides_example_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "add-a-codec.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert example is not None
+    (tmp_path / "webp-ffmpeg.toml").write_text(example[1])
+    (tmp_path / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    codec = CommandLineCodec(read_declaration(tmp_path / "webp-ffmpeg.toml"))
+    assert codec.unavailable() == ""
+    assert codec.version().startswith("ffmpeg version ")
+    small, large = (codec.encode(picture(65, 97), setting) for setting in (20, 90.5))
+    assert small[:4] == large[:4] == b"RIFF"
+    assert len(small) < len(large)
+    decoded = codec.decode(large)
+    assert decoded.shape == (65, 97, 3)
+    assert np.abs(decoded.astype(int) - picture(65, 97)).mean() < 15
