@@ -16,8 +16,11 @@ from itertools import permutations
 from statistics import fmean
 from typing import Literal, NamedTuple
 
+from django.db.models import Q
+
 from codecs_registry.bd_rate import Curve, NoBdRate, bd_rate, overlap
 from codecs_registry.models import Reconstruction, SourceImage, stratum_name
+from perceptual.reference import SMALLEST_SIDE
 
 Quality = Literal["psnr", "ms_ssim"]
 
@@ -192,9 +195,20 @@ class _Row(NamedTuple):
     miss: str
 
 
+# Version 0.1.0 stored no distances; where nothing was lost, MS-SSIM is there if it can be.
+_UNMEASURED = Q(
+    psnr=None,
+    ms_ssim=None,
+    source__width__gte=SMALLEST_SIDE,
+    source__height__gte=SMALLEST_SIDE,
+)
+
+
 def _rows(sources: Iterable[SourceImage]) -> list[_Row]:
     """Of all versions, in the order of codec, target and source."""
-    ready = Reconstruction.objects.filter(state=Reconstruction.State.READY, source__in=sources)
+    ready = Reconstruction.objects.filter(
+        ~_UNMEASURED, state=Reconstruction.State.READY, source__in=sources
+    )
     fields = [{"name": "source__name", "sha256": "source__sha256"}.get(f, f) for f in _Row._fields]
     order = ("codec", "target_bpp", "source__name", "source_id")
     return [_Row(*values) for values in ready.order_by(*order).values_list(*fields)]

@@ -341,3 +341,11 @@ def test_a_codecs_name_is_text_and_never_markup():
     svg = rate_distortion_plot(made_up(1, codec="<script>x</script>"), quality="psnr")
     assert "<script" not in svg
     assert "<script>x</script>" in texts(svg)
+
+
+@pytest.mark.django_db
+def test_what_was_made_before_distances_were_stored_is_no_point_and_not_lossless():
+    source = factories.source_image(factories.pixels(192, 176))
+    make(source, "jpeg", "1.0", psnr=None, ms_ssim=None)
+    make(source, "jpeg", "0.5", psnr=30.0, ms_ssim=0.9)
+    assert [(point.stratum, point.lossless) for point in points([source])] == [(Decimal("0.5"), 0)]
