@@ -35,8 +35,8 @@ class Cost:
     seconds: float
     misses: tuple[float, ...] = ()
     """The share of each target by which its file is off it."""
-    reachable: int = 0
-    """Targets that the codec can meet: not out of its range, nor between two steps of it."""
+    reachable: tuple[float, ...] = ()
+    """Of these, those that the codec can meet: not out of its range, nor between its steps."""
 
 
 def run() -> list[dict]:
@@ -77,14 +77,14 @@ def _row(name: str, costs: list[tuple[list[Cost], float, list[Cost], float]]) ->
     our_wall, peer_wall = sum(each[1] for each in costs), sum(each[3] for each in costs)
     misses = [miss for cost in ours for miss in cost.misses]
     cells = len(ours) * len(TARGETS)
-    within = sum(miss <= TOLERANCE for miss in misses)
-    reachable = sum(cost.reachable for cost in ours)
+    reachable = [miss for cost in ours for miss in cost.reachable]
     return {
         "codec": name,
         "cells": cells,
-        "within 2 %": f"{within / cells:.1%}",
-        "of reachable": f"{within / reachable:.1%}" if reachable else "-",
+        "within 2 %": _within(misses),
+        "of reachable": _within(reachable),
         "median miss": f"{statistics.median(misses):.2%}",
+        "of reachable ones": f"{statistics.median(reachable):.2%}" if reachable else "-",
         "worst": f"{max(misses):.2%}",
         "encodes/cell": round(sum(cost.encodes for cost in ours) / cells, 2),
         "bisection": round(sum(cost.encodes for cost in peer) / cells, 2),
@@ -104,6 +104,10 @@ def _read_all(paths: list[Path]) -> None:
         _pixels(path)
 
 
+def _within(misses: list[float]) -> str:
+    return f"{sum(miss <= TOLERANCE for miss in misses) / len(misses):.1%}" if misses else "-"
+
+
 def search(name: str, path: Path) -> Cost:
     """Our search, for all targets together."""
     codec, pixels = get_codec(name), _pixels(path)
@@ -117,7 +121,11 @@ def search(name: str, path: Path) -> Cost:
     ).values()
     seconds = time.perf_counter() - started
     misses = tuple(abs(match.bpp / match.target_bpp - 1) for match in matches)
-    reachable = sum(not any(why in match.miss for why in OUT_OF_REACH) for match in matches)
+    reachable = tuple(
+        miss
+        for match, miss in zip(matches, misses, strict=True)
+        if not any(why in match.miss for why in OUT_OF_REACH)
+    )
     return Cost(max(match.encodes for match in matches), seconds, misses, reachable)
 
 

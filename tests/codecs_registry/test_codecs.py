@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, features
 from skimage import data
 
 from codecs_registry import codecs
-from codecs_registry.codecs import vvc
+from codecs_registry.codecs import avif_svt, vvc
 from codecs_registry.codecs.avif import Avif
 from codecs_registry.codecs.avif_svt import AvifSvt
 from codecs_registry.codecs.base import (
@@ -710,6 +710,21 @@ def test_an_svt_avif_tells_the_true_size_inside_and_outside_of_its_av1_frame(
 def test_an_svt_avif_is_tagged_as_full_range_srgb_in_bt601() -> None:
     bitstream = AvifSvt().encode(picture(), 250)
     assert bitstream[bitstream.index(b"nclx") + 4 :][:7] == bytes([0, 1, 0, 13, 0, 6, 0x80])
+
+
+def test_threads_that_svt_av1_gives_real_time_priority_lose_it() -> None:
+    def policy_afterwards() -> int:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        avif_svt._take_turns()
+        return os.sched_getscheduler(0)
+
+    if not hasattr(os, "sched_setscheduler"):
+        pytest.skip("this system has no such priorities")
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            assert thread.submit(policy_afterwards).result() == os.SCHED_OTHER
+        except PermissionError:
+            pytest.skip("only root may have them")
 
 
 def test_svt_and_libaom_make_pictures_of_about_the_same_quality_at_the_same_size() -> None:
