@@ -49,8 +49,10 @@ def test_the_search_reports_each_encode_and_keeps_each_file():
     assert {len(each.bitstream) for each in encoded} <= set(files.sizes().values())
     again: list[int] = []
     repeated = encode_to_rates(WebP(), busy(), TARGETS, files=files, progress=again.append)
-    assert [each.bitstream for each in repeated] == [each.bitstream for each in encoded]
-    assert again == []
+    for before, after in zip(encoded, repeated, strict=True):
+        assert abs(after.actual_bpp - after.target_bpp) <= abs(before.actual_bpp - after.target_bpp)
+    assert len(again) <= len(TARGETS), "but for one more try each at what is met already"
+    assert len(files.sizes()) == len(told) + len(again), "and nothing is made twice"
 
 
 def test_a_codec_that_decodes_another_size_is_refused():
