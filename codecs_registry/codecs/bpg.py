@@ -17,11 +17,11 @@ from codecs_registry.codecs.base import (
     Knob,
     Pixels,
     Setting,
-    check_pixels,
     check_setting,
 )
 from codecs_registry.codecs.colour import Matrix, Plane, Planes, from_ycbcr, to_ycbcr
 from codecs_registry.codecs.frames import frame_of, planes_of
+from codecs_registry.codecs.limits import check_size
 
 _MAX_SIDE = 16384  # of larger squares, FFmpeg's decoder refuses to make pictures
 _PRESET = "slower"
@@ -113,14 +113,9 @@ class BpgX265:
         }
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
-        check_pixels(pixels)
         check_setting(self.knob, setting)
+        check_size(pixels, label=self.label, max_side=_MAX_SIDE)
         height, width = pixels.shape[:2]
-        if max(height, width) > _MAX_SIDE:
-            raise EncodeFailed(
-                f"{self.label} takes at most {_MAX_SIDE} pixels a side; "
-                f"this image is {width} x {height}"
-            )
         block = _smallest_block(width, height)
         padded = np.pad(pixels, ((0, -height % block), (0, -width % block), (0, 0)), mode="edge")
         planes = to_ycbcr(padded, subsampling="4:2:0")

@@ -17,11 +17,11 @@ from codecs_registry.codecs.base import (
     Knob,
     Pixels,
     Setting,
-    check_pixels,
     check_setting,
 )
 from codecs_registry.codecs.colour import from_ycbcr
 from codecs_registry.codecs.frames import planes_of
+from codecs_registry.codecs.limits import check_size
 
 _UNREADABLE = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, MemoryError, IndexError)
 """What pillow-heif raises for a broken file, and PyAV for one without pictures."""
@@ -95,14 +95,9 @@ class Heic:
         }
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
-        check_pixels(pixels)
         check_setting(self.knob, setting)
+        check_size(pixels, label=self.label, max_side=_MAX_SIDE)
         height, width = pixels.shape[:2]
-        if max(height, width) > _MAX_SIDE:
-            raise EncodeFailed(
-                f"{self.label} takes at most {_MAX_SIDE} pixels a side; "
-                f"this image is {width} x {height}"
-            )
         file = io.BytesIO()
         try:
             pillow_heif.encode(

@@ -1,4 +1,4 @@
-"""Writing and reading one picture through Pillow, as all four codecs that it brings need it."""
+"""Writing and reading one picture through Pillow, as the codecs that it brings need it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from codecs_registry.codecs.base import (
     DecodeFailed,
     EncodeFailed,
     Pixels,
-    check_pixels,
 )
+from codecs_registry.codecs.limits import check_size
 
 
 def version(feature: str, library: str) -> str:
@@ -43,12 +43,8 @@ def write(pixels: Pixels, *, file_format: str, label: str, max_side: int, **opti
     Raises ValueError if these are not Pixels, CodecUnavailable if Pillow lacks the format,
     EncodeFailed if they are too large or the library refuses them.
     """
-    check_pixels(pixels)
+    check_size(pixels, label=label, max_side=max_side)
     height, width = pixels.shape[:2]
-    if max(height, width) > max_side:
-        raise EncodeFailed(
-            f"{label} takes at most {max_side} pixels a side; this image is {width} x {height}"
-        )
     # A new Image a call: save() keeps its options on the Image, so that threads which share one
     # overwrite each other's. It has no info either, so no profile, EXIF or XMP finds its way in.
     image = Image.fromarray(pixels.copy())
