@@ -27,6 +27,7 @@ from annotation.models import Campaign, Judgment, Task
 from annotation.records import ComparisonRecord, comparison_records, content_names
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, stratum_name
+from codecs_registry.responses import csv_lines
 
 VALIDATION_SHARE = 0.2
 JUDGMENT_COLUMNS = (
@@ -188,26 +189,17 @@ def judgments_csv(campaign: Campaign) -> Iterator[str]:
 
 
 def _lines(records: Iterable[ComparisonRecord]) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line)
-
-    def take() -> str:
-        text = line.getvalue()
-        line.seek(0)
-        line.truncate()
-        return text
-
-    writer.writerow(JUDGMENT_COLUMNS)
-    yield take()
-    for record in records:
-        writer.writerow(
+    return csv_lines(
+        JUDGMENT_COLUMNS,
+        (
             (
                 *(record.annotator, record.content, record.stratum),
                 *(record.left, record.right, record.chosen, record.response_ms),
                 *(record.submitted_at.isoformat(), _truth(record.is_simulated)),
             )
-        )
-        yield take()
+            for record in records
+        ),
+    )
 
 
 def csv_files(campaign: Campaign, *, provenance: dict) -> Files:

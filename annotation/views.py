@@ -23,6 +23,7 @@ from annotation.joining import InvalidPass, NotOpen, join
 from annotation.kinds import KINDS, InvalidAnswer
 from annotation.models import Annotator, Assignment, Campaign, Judgment
 from annotation.stimuli import ORIGINAL, image_file
+from codecs_registry.responses import immutable
 
 DAY_MS = 24 * 3600 * 1000
 COOKIE_AGE_S = 180 * 24 * 3600
@@ -91,10 +92,7 @@ def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBas
         index = positions.index(position)
     else:
         return HttpResponse("There is no such image.", status=404, content_type="text/plain")
-    response = HttpResponse(image_file(assignment, index), content_type="image/png")
-    # No proxy may compress or convert it: sizes would tell, pixels would change.
-    response["Cache-Control"] = "private, max-age=86400, immutable, no-transform"
-    return response
+    return immutable(HttpResponse(image_file(assignment, index), content_type="image/png"))
 
 
 class AnnotatorEndpoint(APIView):

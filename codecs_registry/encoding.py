@@ -155,11 +155,8 @@ def give_up(*, now: datetime) -> int:
         state=State.ENCODING, lease_ends__lte=now, attempts__gte=MAX_ATTEMPTS
     )
     ids = list(lost.values_list("id", flat=True))
-    count = lost.filter(id__in=ids).update(
-        state=State.FAILED,
-        error=f"The worker that encoded it died {MAX_ATTEMPTS} times; it may need more memory.",
-        finished_at=now,
-    )
+    reason = f"The worker that encoded it died {MAX_ATTEMPTS} times; it may need more memory."
+    count = _fail(lost.filter(id__in=ids), reason, now=now)
     if count:
         reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
     return count
@@ -243,14 +240,13 @@ def claim_next(
                     return claimed
                 continue
             ids = list(owed.values_list("id", flat=True))
-            owed.filter(id__in=ids).update(
-                state=State.FAILED,
-                error=f"To encode {first.source.width} x {first.source.height} pixels by "
+            reason = (
+                f"To encode {first.source.width} x {first.source.height} pixels by "
                 f"{get_codec(first.codec).label} takes about {memory.in_words(needed)} of memory; "
                 f"this machine gives {memory.in_words(memory_bytes)} to its encoders "
-                "(CLOSER_ENCODE_MEMORY_MB).",
-                finished_at=now,
+                "(CLOSER_ENCODE_MEMORY_MB)."
             )
+            _fail(owed.filter(id__in=ids), reason, now=now)
         reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
 
 
@@ -320,9 +316,11 @@ def _store(
 
 
 def _refuse(ids: list[int], reason: str, *, worker: str) -> None:
-    _held_by(worker).filter(id__in=ids).update(
-        state=State.FAILED, error=reason, finished_at=timezone.now()
-    )
+    _fail(_held_by(worker).filter(id__in=ids), reason, now=timezone.now())
+
+
+def _fail(reconstructions, reason: str, *, now: datetime) -> int:
+    return reconstructions.update(state=State.FAILED, error=reason, finished_at=now)
 
 
 def _free(now: datetime) -> Q:

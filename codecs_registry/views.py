@@ -1,7 +1,5 @@
 """The registry's pages: codecs, source images with what codecs make of them, rate-distortion."""
 
-import csv
-from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
 from django.contrib.auth.decorators import login_required
@@ -17,6 +15,7 @@ from django.views.decorators.http import require_GET
 from codecs_registry import catalogue
 from codecs_registry import rate_distortion as rd
 from codecs_registry.models import Collection, Reconstruction, SourceImage
+from codecs_registry.responses import csv_lines, download, immutable
 
 IMAGES_A_PAGE = 60
 ANCHOR = "jpeg"  # what others are compared with, unless somebody chooses
@@ -85,7 +84,7 @@ def decoded(request: HttpRequest, reconstruction_id: int) -> FileResponse:
 @require_GET
 def thumbnail(request: HttpRequest, source_id: int) -> HttpResponse:
     source = get_object_or_404(SourceImage, id=source_id)
-    return _immutable(HttpResponse(catalogue.thumbnail(source.png), content_type="image/webp"))
+    return immutable(HttpResponse(catalogue.thumbnail(source.png), content_type="image/webp"))
 
 
 @login_required
@@ -96,7 +95,7 @@ def bitstream(request: HttpRequest, reconstruction_id: int) -> FileResponse:
         Reconstruction.objects.select_related("source"), id=reconstruction_id, state=READY
     )
     stem, ending = PurePath(found.source.name).stem, PurePath(found.bitstream).suffix
-    return _immutable(
+    return immutable(
         FileResponse(
             storages["blobs"].open(found.bitstream),
             content_type="application/octet-stream",
@@ -155,11 +154,8 @@ def rate_distortion_csv(request: HttpRequest) -> StreamingHttpResponse:
     """What the curves are drawn from, a row a reconstruction."""
     collection, sources = _chosen(request)
     name = slugify(collection.name) if collection else "all-images"
-    return StreamingHttpResponse(
-        _csv_lines(rd.CSV_FIELDS, rd.curves_csv(sources)),
-        content_type="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="{name}-rate-distortion.csv"'},
-    )
+    lines = csv_lines(rd.CSV_FIELDS, rd.curves_csv(sources))
+    return download(lines, "text/csv", f"{name}-rate-distortion.csv")
 
 
 def _chosen(request: HttpRequest) -> tuple[Collection | None, QuerySet[SourceImage]]:
@@ -174,24 +170,4 @@ def _chosen(request: HttpRequest) -> tuple[Collection | None, QuerySet[SourceIma
 
 
 def _png(blob: str) -> FileResponse:
-    return _immutable(FileResponse(storages["blobs"].open(blob), content_type="image/png"))
-
-
-def _immutable(response):
-    """Pixels and files never change under their address; no proxy may convert them."""
-    response["Cache-Control"] = "private, max-age=86400, immutable, no-transform"
-    return response
-
-
-class _Line:
-    """A file for csv.writer that returns each line instead of keeping it."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _csv_lines(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    writer = csv.writer(_Line())
-    yield writer.writerow(header)
-    for row in rows:
-        yield writer.writerow(row)
+    return immutable(FileResponse(storages["blobs"].open(blob), content_type="image/png"))

@@ -15,6 +15,7 @@ from zipstream import ZipStream
 
 from annotation.datasets import bapps_files, judgments_csv
 from codecs_registry.models import Reconstruction
+from codecs_registry.responses import download
 from evaluation import launching
 from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
@@ -181,7 +182,7 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     lines = judgments_csv(_study(slug).campaign)
-    return _download(lines, "text/csv", f"{slug}-judgments.csv")
+    return download(lines, "text/csv", f"{slug}-judgments.csv")
 
 
 @login_required
@@ -201,16 +202,8 @@ def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
             yield from archive.file()
         yield from archive.finalize()
 
-    return _download(chunks(), "application/zip", f"{slug}-2afc.zip")
+    return download(chunks(), "application/zip", f"{slug}-2afc.zip")
 
 
 def _study(slug: str) -> Study:
     return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
-
-
-def _download(content, content_type: str, name: str) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        content,
-        content_type=content_type,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )

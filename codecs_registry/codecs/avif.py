@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
-
 from codecs_registry.codecs import pillow
-from codecs_registry.codecs.base import CodecError, Knob, Pixels, Setting, check_setting
+from codecs_registry.codecs.base import Knob, Pixels, Setting, check_setting
+from codecs_registry.codecs.checks import failure
 
 _SPEED = 6
 _FREE = 10
@@ -129,10 +128,7 @@ def _libaom() -> str:
 @cache
 def _lacking() -> str:
     """'' if libaom is there and knows the options of the ladder, else what is missing."""
-    codec = Avif()
-    try:
-        codec.decode(codec.encode(np.zeros((16, 16, 3), np.uint8), codec.knob.low))
-    except CodecError as error:
+    if error := failure(Avif(), Avif.knob.low):
         return (
             f"this Pillow's libaom cannot be used ({error}). It must know tune=iq, as in the "
             "wheels of Pillow 13: pip install --upgrade --only-binary pillow pillow"

@@ -16,16 +16,15 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from codecs_registry.codecs import pillow
 from codecs_registry.codecs.base import (
-    CodecError,
     EncodeFailed,
     Knob,
     Pixels,
     Setting,
     check_setting,
 )
+from codecs_registry.codecs.checks import check_size, failure
 from codecs_registry.codecs.colour import to_ycbcr
 from codecs_registry.codecs.frames import frame_of
-from codecs_registry.codecs.limits import check_size
 
 # At equal PSNR, files of Kodak pictures are 1 % to 4 % smaller than libaom's at speed 6 (both with
 # tune=iq), made in half the time. Preset 6 makes them 8 % larger, in half the time again; 4 makes
@@ -201,10 +200,7 @@ def _svt_av1() -> str:
 @cache
 def _lacking() -> str:
     """'' if SVT-AV1 is there and knows the options of the ladder, else what is missing."""
-    codec = AvifSvt()
-    try:
-        codec.decode(codec.encode(np.zeros((16, 16, 3), np.uint8), codec.knob.low))
-    except (CodecError, ValueError) as error:  # PyAV's UnknownCodecError is a ValueError
+    if error := failure(AvifSvt(), AvifSvt.knob.low):
         return (
             f"this PyAV's SVT-AV1 cannot be used ({error}). It must be 4.1 or newer, as in the "
             "wheels of PyAV 18: pip install --upgrade --only-binary av av"

@@ -19,9 +19,9 @@ from codecs_registry.codecs.base import (
     Setting,
     check_setting,
 )
+from codecs_registry.codecs.checks import check_size, failure
 from codecs_registry.codecs.colour import Matrix, Plane, Planes, from_ycbcr, to_ycbcr
 from codecs_registry.codecs.frames import frame_of, planes_of
-from codecs_registry.codecs.limits import check_size
 
 _MAX_SIDE = 16384  # of larger squares, FFmpeg's decoder refuses to make pictures
 _PRESET = "slower"
@@ -211,10 +211,7 @@ def _x265() -> str:
 @cache
 def _lacking() -> str:
     """'' if x265 and the decoder are there and make a picture, else what is missing."""
-    codec = BpgX265()
-    try:
-        codec.decode(codec.encode(np.zeros((16, 16, 3), np.uint8), codec.knob.high))
-    except (CodecError, ValueError) as error:  # PyAV's UnknownCodecError is a ValueError
+    if error := failure(BpgX265(), BpgX265.knob.high):
         return (
             f"this PyAV's x265 cannot be used ({error}). PyAV's wheels have it: "
             "pip install --force-reinstall --only-binary av av"

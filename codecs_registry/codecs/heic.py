@@ -7,11 +7,9 @@ import re
 from functools import cache
 
 import av
-import numpy as np
 import pillow_heif
 
 from codecs_registry.codecs.base import (
-    CodecError,
     DecodeFailed,
     EncodeFailed,
     Knob,
@@ -19,9 +17,9 @@ from codecs_registry.codecs.base import (
     Setting,
     check_setting,
 )
+from codecs_registry.codecs.checks import check_size, failure
 from codecs_registry.codecs.colour import from_ycbcr
 from codecs_registry.codecs.frames import planes_of
-from codecs_registry.codecs.limits import check_size
 
 _UNREADABLE = (ValueError, EOFError, SyntaxError, RuntimeError, OSError, MemoryError, IndexError)
 """What pillow-heif raises for a broken file, and PyAV for one without pictures."""
@@ -139,10 +137,7 @@ class Heic:
 @cache
 def _lacking() -> str:
     """'' if x265 and the decoder are there and make a picture, else what is missing."""
-    codec = Heic()
-    try:
-        codec.decode(codec.encode(np.zeros((16, 16, 3), np.uint8), codec.knob.high))
-    except CodecError as error:
+    if error := failure(Heic(), Heic.knob.high):
         return (
             f"this pillow-heif's x265 cannot be used ({error}). pillow-heif's wheels have it: "
             "pip install --force-reinstall --only-binary pillow-heif pillow-heif"

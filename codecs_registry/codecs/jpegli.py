@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from codecs_registry.codecs import pillow
 from codecs_registry.codecs.base import EncodeFailed, Knob, Pixels, Setting, check_setting
-from codecs_registry.codecs.limits import check_size
+from codecs_registry.codecs.checks import check_size
 
 
 class Jpegli:

@@ -12,7 +12,7 @@ from typing import Any
 
 from codecs_registry.codecs import pillow
 from codecs_registry.codecs.base import EncodeFailed, Knob, Pixels, Setting, check_setting
-from codecs_registry.codecs.limits import check_size
+from codecs_registry.codecs.checks import check_size
 
 _OPTIONS: dict[str, bool | int] = {
     "quant_table": 3,  # MozJPEG's default, by N. Robidoux

@@ -16,7 +16,7 @@ from codecs_registry.codecs.base import (
     EncodeFailed,
     Pixels,
 )
-from codecs_registry.codecs.limits import check_size
+from codecs_registry.codecs.checks import check_size
 
 
 def version(feature: str, library: str) -> str:

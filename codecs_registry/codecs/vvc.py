@@ -23,9 +23,9 @@ from codecs_registry.codecs.base import (
     Setting,
     check_setting,
 )
+from codecs_registry.codecs.checks import check_size
 from codecs_registry.codecs.colour import Planes, from_ycbcr, to_ycbcr
 from codecs_registry.codecs.frames import planes_of
-from codecs_registry.codecs.limits import check_size
 
 # One thread takes 1 s to 2 s for 768 x 512 pixels. Preset faster takes a third of that, for files
 # that are about 10 % larger at equal PSNR; medium takes four times as long, for 3 %.
