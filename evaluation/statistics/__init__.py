@@ -6,7 +6,7 @@ bradley_terry(comparisons.win_matrix()).interval()
 """
 
 from evaluation.statistics.agreement import human_ceiling, task_votes
-from evaluation.statistics.comparisons import Comparisons, InvalidComparisons, read_comparisons
+from evaluation.statistics.comparisons import Comparisons, InvalidComparisons
 from evaluation.statistics.estimate import Estimate, NotConverged, NotIdentified
 from evaluation.statistics.preference import (
     PairPreference,
@@ -17,6 +17,7 @@ from evaluation.statistics.preference import (
     wilson_interval,
     win_shares,
 )
+from evaluation.statistics.reading import read_comparisons
 from evaluation.statistics.scaling import Scale, bradley_terry
 
 __all__ = [

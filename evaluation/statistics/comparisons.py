@@ -1,16 +1,14 @@
-"""The table of pairwise judgments that all estimators start from, and the file it is read from."""
+"""The table of pairwise judgments that all estimators start from."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from operator import itemgetter
-from pathlib import Path
-from typing import IO
+from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,6 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 COLUMNS = ("annotator", "content", "stratum", "left", "right", "chosen")
-SIMULATED = "simulated"  # optional: marks what simulated annotators answered
 OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 
@@ -36,6 +33,9 @@ class Comparisons:
     a, b : (m,) int64 codes into conditions; a was shown on the left, b on the right, a != b.
     outcome : (m,) float64; 1.0 a was chosen, 0.0 b was chosen, 0.5 a tie.
     weight : (m,) int64 >= 0; how many identical judgments the row stands for, usually 1.
+    response_ms : (m,) float64; how long the answer took, in milliseconds; NaN where not known.
+    expected : (m,) float64; the outcome that a gold question must have, 1.0, 0.0 or 0.5; NaN for
+        all others. Gold questions check attention and belong in no scale: see without_gold().
     annotators, contents, strata, conditions : the labels, each once. Constructors sort them
         (strata that are numbers by value, before all others), so results do not depend on
         the order of rows.
@@ -50,6 +50,8 @@ class Comparisons:
     b: IntArray
     outcome: FloatArray
     weight: IntArray
+    response_ms: FloatArray
+    expected: FloatArray
     annotators: tuple[str, ...]
     contents: tuple[str, ...]
     strata: tuple[str, ...]
@@ -72,10 +74,73 @@ class Comparisons:
             raise InvalidComparisons("a and b: expected two different conditions in every row")
         if not np.all(np.isin(self.outcome, (0.0, 0.5, 1.0))):
             raise InvalidComparisons("outcome: expected 1 (a chosen), 0 (b chosen) or 0.5 (tie)")
+        for name, values in (("response_ms", self.response_ms), ("expected", self.expected)):
+            if values.shape != (m,):
+                raise InvalidComparisons(f"{name}: expected {m} rows, found shape {values.shape}")
         if self.weight.shape != (m,) or self.weight.dtype.kind not in "iu":
             raise InvalidComparisons(f"weight: expected {m} whole numbers")
         if np.any(self.weight < 0):
             raise InvalidComparisons("weight: expected no negative number")
+
+    @classmethod
+    def from_columns(
+        cls,
+        annotator: Sequence[str] | None,
+        content: Sequence[str] | None,
+        stratum: Sequence[str] | None,
+        left: Sequence[str],
+        right: Sequence[str],
+        chosen: Sequence[str],
+        *,
+        weight: Sequence[int] | IntArray | None = None,
+        response_ms: Sequence[float] | FloatArray | None = None,
+        expected: Sequence[str] | None = None,
+    ) -> Comparisons:
+        """Build the table from columns of m labels.
+
+        annotator, content, stratum : None puts all judgments under one label, "all".
+        chosen : "left", "right" or "tie".
+        weight : one count for each row; default 1 each.
+        response_ms : NaN where not known; default all.
+        expected : the right answer to a gold question, as in chosen; "" for all others.
+
+        Labels lose surrounding spaces and must not be empty. No rows give an empty table.
+        Raises InvalidComparisons naming the first bad row (counted from 1) and column.
+        """
+        m = len(left)
+        columns = (annotator, content, stratum, left, right, chosen)
+        for name, column in zip(COLUMNS, columns, strict=True):
+            if column is not None and len(column) != m:
+                raise InvalidComparisons(f"{name}: expected {m} rows, found {len(column)}")
+        (a, b), conditions = _encoded((left, right), ("left", "right"))
+        if len(same := np.flatnonzero(a == b)):
+            raise InvalidComparisons(
+                f"row {same[0] + 1}, column right: expected another condition than left's "
+                f"{conditions[a[same[0]]]!r}"
+            )
+        codes = {
+            "annotator": _encoded_or_one(annotator, m, "annotator"),
+            "content": _encoded_or_one(content, m, "content"),
+            "stratum": _encoded_or_one(stratum, m, "stratum", by=_number_first),
+        }
+        unknown = np.broadcast_to(np.nan, m)  # takes no memory
+        return cls(
+            annotator=codes["annotator"][0],
+            content=codes["content"][0],
+            stratum=codes["stratum"][0],
+            a=a,
+            b=b,
+            outcome=_outcomes(chosen, "chosen", OUTCOMES),
+            weight=np.broadcast_to(np.int64(1), m) if weight is None else _whole(weight),
+            response_ms=unknown if response_ms is None else np.asarray(response_ms, np.float64),
+            expected=unknown
+            if expected is None
+            else _outcomes(expected, "expected", {**OUTCOMES, "": np.nan}),
+            annotators=codes["annotator"][1],
+            contents=codes["content"][1],
+            strata=codes["stratum"][1],
+            conditions=conditions,
+        )
 
     @classmethod
     def from_rows(
@@ -83,13 +148,17 @@ class Comparisons:
     ) -> Comparisons:
         """Build the table from rows (annotator, content, stratum, left, right, chosen).
 
-        chosen : "left", "right" or "tie".
-        weight : one count for each row; default 1 each.
-
-        Labels lose surrounding spaces and must not be empty. No rows give an empty table.
-        Raises InvalidComparisons naming the first bad row (counted from 1) and column.
+        As from_columns, which is faster.
         """
-        return _from_rows(list(rows), weight, lambda i: f"row {i + 1}")
+        rows = list(rows)
+        for i, row in enumerate(rows):
+            if len(row) != len(COLUMNS):
+                raise InvalidComparisons(
+                    f"row {i + 1}: expected the {len(COLUMNS)} values {', '.join(COLUMNS)}, "
+                    f"found {len(row)}"
+                )
+        columns = zip(*rows, strict=True) if rows else ([] for _ in COLUMNS)
+        return cls.from_columns(*columns, weight=weight)
 
     @property
     def n_annotators(self) -> int:
@@ -112,11 +181,17 @@ class Comparisons:
             b=b,
             outcome=self.outcome[rows],
             weight=self.weight[rows],
+            response_ms=self.response_ms[rows],
+            expected=self.expected[rows],
             annotators=annotators,
             contents=contents,
             strata=strata,
             conditions=conditions,
         )
+
+    def without_gold(self) -> Comparisons:
+        """The judgments that were asked for their own sake."""
+        return self.where(np.isnan(self.expected))
 
     def in_stratum(self, label: str) -> Comparisons:
         """The judgments of one stratum, with only the labels that occur in it.
@@ -130,6 +205,14 @@ class Comparisons:
     def pooled(self) -> Comparisons:
         """All judgments as one stratum "all": a mixture of strata, made knowingly."""
         return replace(self, stratum=np.zeros_like(self.stratum), strata=("all",))
+
+    def require_one_stratum(self) -> None:
+        """Raise ValueError if there are several strata, which nothing may mix silently."""
+        if len(self.strata) > 1:
+            raise ValueError(
+                f"{len(self.strata)} strata ({', '.join(self.strata)}) would be mixed: "
+                "take one with in_stratum(), or mix them knowingly with pooled()"
+            )
 
     def win_matrix(self) -> FloatArray:
         """(n, n) wins[i, j] = how often conditions[i] was judged closer than conditions[j].
@@ -146,147 +229,65 @@ class Comparisons:
 
     def _pair_sums(self, score: FloatArray) -> FloatArray:
         """(n, n) sums of weight * score over the rows that showed [left, right]."""
-        if len(self.strata) > 1:
-            raise ValueError(
-                f"{len(self.strata)} strata ({', '.join(self.strata)}) would be mixed: "
-                "take one with in_stratum(), or mix them knowingly with pooled()"
-            )
+        self.require_one_stratum()
         n = len(self.conditions)
         sums = np.bincount(self.a * n + self.b, weights=self.weight * score, minlength=n * n)
         return np.asarray(sums, dtype=np.float64).reshape(n, n)
 
 
-def read_comparisons(
-    source: str | os.PathLike[str] | IO[str] | IO[bytes], *, simulated: bool | None = None
-) -> Comparisons:
-    """Read a comparison file: CSV in UTF-8, with a header, one row a judgment.
+def _encoded_or_one(
+    column: Sequence[str] | None,
+    m: int,
+    name: str,
+    by: Callable[[str], tuple[float, str]] | None = None,
+) -> tuple[IntArray, tuple[str, ...]]:
+    if column is None:
+        return np.broadcast_to(np.int64(0), m), ("all",) if m else ()
+    (codes,), labels = _encoded((column,), (name,), by)
+    return codes, labels
 
-    source : a path, or an open file (text or binary).
-    simulated : take only the rows whose column `simulated` says so (True) or not (False); without
-        that column, all rows are people's. None takes all, but refuses a file that holds both.
 
-    The header names annotator, content, stratum, left, right and chosen in any order; further
-    columns are ignored, and so are empty lines and spaces around a value. Refused with
-    InvalidComparisons, which names line, column and what was expected: no rows, a column missing
-    or twice, a row longer or shorter than the header, an empty value, a condition compared with
-    itself, `chosen` other than left, right or tie, quotes that do not close. OSError passes.
-    """
-    reader = csv.reader(io.StringIO(_text(source), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        pick = itemgetter(*_positions(header))
-        marked = header.index(SIMULATED) if SIMULATED in header else None
-        kinds: set[bool] = set()
-        rows: list[tuple[str, ...]] = []
-        lines: list[int] = []
-        for fields in reader:
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                raise InvalidComparisons(
-                    f"line {reader.line_num}: expected {len(header)} values as in the header, "
-                    f"found {len(fields)}"
-                )
-            is_simulated = marked is not None and _truth(fields[marked], reader.line_num)
-            kinds.add(is_simulated)
-            if simulated in (None, is_simulated):
-                rows.append(pick(fields))
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        raise InvalidComparisons(f"line {reader.line_num}: expected CSV: {error}") from error
-    if simulated is None and len(kinds) > 1:
-        raise InvalidComparisons(
-            "column simulated: expected one kind of judgments, found people's and simulated ones; "
-            "say which to take"
+def _encoded(
+    columns: Sequence[Sequence[str]],
+    names: Sequence[str],
+    by: Callable[[str], tuple[float, str]] | None = None,
+) -> tuple[list[IntArray], tuple[str, ...]]:
+    """The codes (m,) of columns that share their labels, and these, sorted."""
+    seen: defaultdict[str, int] = defaultdict(count().__next__)
+    found = [_looked_up(column, seen) for column in columns]
+    stripped = [value.strip() for value in seen]
+    labels = tuple(sorted(dict.fromkeys(stripped), key=by))
+    if "" in labels:
+        row, name = next(
+            (row, name)
+            for name, column in zip(names, columns, strict=True)
+            for row, value in enumerate(column)
+            if not value.strip()
         )
-    if kinds and not rows:
+        raise InvalidComparisons(f"row {row + 1}, column {name}: expected a value, found none")
+    index = {label: i for i, label in enumerate(labels)}
+    code = np.array([index[label] for label in stripped], dtype=np.int64)
+    return [code[each] for each in found], labels
+
+
+def _looked_up(column: Sequence[str], table: Mapping[str, int]) -> NDArray[np.integer[Any]]:
+    """The numbers (m,) of a column's values."""
+    with suppress(ValueError):  # bytes hold numbers to 255, and are made twice as fast
+        return np.frombuffer(bytes(map(table.__getitem__, column)), np.uint8)
+    return np.fromiter(map(table.__getitem__, column), np.int64, len(column))
+
+
+def _outcomes(column: Sequence[str], name: str, outcomes: dict[str, float]) -> FloatArray:
+    seen: defaultdict[str, int] = defaultdict(count().__next__)
+    found = _looked_up(column, seen)
+    values = [outcomes.get(value.strip()) for value in seen]
+    if None in values:
+        wrong = list(seen)[values.index(None)]
         raise InvalidComparisons(
-            f"column simulated: expected {'simulated' if simulated else 'people'} judgments, "
-            "found none"
+            f"row {column.index(wrong) + 1}, column {name}: expected left, right or tie, "
+            f"found {wrong!r}"
         )
-    if not rows:
-        raise InvalidComparisons("line 2: expected a judgment after the header, found none")
-    return _from_rows(rows, None, lambda i: f"line {lines[i]}")
-
-
-def _truth(value: str, line: int) -> bool:
-    if value.strip().lower() not in ("true", "false"):
-        raise InvalidComparisons(
-            f"line {line}, column simulated: expected true or false, found {value!r}"
-        )
-    return value.strip().lower() == "true"
-
-
-def _text(source: str | os.PathLike[str] | IO[str] | IO[bytes]) -> str:
-    try:
-        data = Path(source).read_bytes() if isinstance(source, str | os.PathLike) else source.read()
-        text = data.decode() if isinstance(data, bytes) else data
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidComparisons(f"line {line}: expected text in UTF-8: {error}") from error
-    return text.removeprefix("\ufeff")  # spreadsheets put a byte order mark first
-
-
-def _positions(header: list[str]) -> list[int]:
-    """Where each of COLUMNS stands in the header."""
-    for column in COLUMNS:
-        if header.count(column) != 1:
-            raise InvalidComparisons(
-                f"line 1, column {column}: expected once in a header with {','.join(COLUMNS)}, "
-                f"found {header.count(column)} times"
-            )
-    return [header.index(column) for column in COLUMNS]
-
-
-def _from_rows(
-    rows: Sequence[Sequence[str]],
-    weight: Sequence[int] | IntArray | None,
-    place: Callable[[int], str],
-) -> Comparisons:
-    """Check and encode; place(i) says where row i was found, for messages."""
-    for i, row in enumerate(rows):
-        if len(row) != len(COLUMNS):
-            raise InvalidComparisons(
-                f"{place(i)}: expected the {len(COLUMNS)} values {', '.join(COLUMNS)}, "
-                f"found {len(row)}"
-            )
-    columns = [[row[c].strip() for row in rows] for c in range(len(COLUMNS))]
-    for name, column in zip(COLUMNS, columns, strict=True):
-        if "" in column:
-            where = place(column.index(""))
-            raise InvalidComparisons(f"{where}, column {name}: expected a value, found none")
-    annotator, content, stratum, left, right, chosen = columns
-    for i, answer in enumerate(chosen):
-        if answer not in OUTCOMES:
-            raise InvalidComparisons(
-                f"{place(i)}, column chosen: expected left, right or tie, found {answer!r}"
-            )
-    for i, (a, b) in enumerate(zip(left, right, strict=True)):
-        if a == b:
-            raise InvalidComparisons(
-                f"{place(i)}, column right: expected another condition than left's {a!r}"
-            )
-    annotators, contents = _labels(annotator), _labels(content)
-    strata, conditions = _labels(stratum, by=_number_first), _labels([*left, *right])
-    return Comparisons(
-        annotator=_codes(annotator, annotators),
-        content=_codes(content, contents),
-        stratum=_codes(stratum, strata),
-        a=_codes(left, conditions),
-        b=_codes(right, conditions),
-        outcome=np.fromiter((OUTCOMES[answer] for answer in chosen), np.float64, len(chosen)),
-        weight=np.ones(len(rows), np.int64) if weight is None else _whole(weight),
-        annotators=annotators,
-        contents=contents,
-        strata=strata,
-        conditions=conditions,
-    )
-
-
-def _labels(
-    column: Sequence[str], by: Callable[[str], tuple[float, str]] | None = None
-) -> tuple[str, ...]:
-    return tuple(sorted(dict.fromkeys(column), key=by))
+    return np.asarray(np.array(values, dtype=np.float64)[found])
 
 
 def _number_first(label: str) -> tuple[float, str]:
@@ -298,11 +299,6 @@ def _number_first(label: str) -> tuple[float, str]:
     return (number if math.isfinite(number) else math.inf), label
 
 
-def _codes(column: Sequence[str], labels: tuple[str, ...]) -> IntArray:
-    code = {label: i for i, label in enumerate(labels)}
-    return np.fromiter((code[label] for label in column), np.int64, len(column))
-
-
 def _whole(weight: Sequence[int] | IntArray) -> IntArray:
     counts = np.asarray(weight)
     if counts.size and counts.dtype.kind not in "iu":
@@ -311,5 +307,6 @@ def _whole(weight: Sequence[int] | IntArray) -> IntArray:
 
 
 def _still_used(codes: IntArray, labels: tuple[str, ...]) -> tuple[IntArray, tuple[str, ...]]:
-    used, codes = np.unique(codes, return_inverse=True)
-    return codes.astype(np.int64), tuple(labels[i] for i in used)
+    times = np.bincount(codes, minlength=len(labels))
+    used = np.flatnonzero(times)
+    return (np.cumsum(times > 0) - 1)[codes], tuple(labels[i] for i in used)

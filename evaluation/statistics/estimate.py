@@ -8,8 +8,11 @@ each with its reason. Exceptions are named after the fact that they report, as D
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from scipy import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,24 @@ class NotIdentified(Exception):
 
 class NotConverged(Exception):
     """An iteration did not settle, so its last value is not returned."""
+
+
+def normal_quantile(confidence: float) -> float:
+    """z such that a standard normal lies within -z and z with this probability.
+
+    Raises ValueError unless confidence is between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
+    return float(special.ndtri((1 + confidence) / 2))
+
+
+def t_quantile(confidence: float, degrees_of_freedom: float) -> float:
+    """As normal_quantile, of Student's t."""
+    z = normal_quantile(confidence)
+    if math.isinf(degrees_of_freedom):
+        return z
+    return float(special.stdtrit(degrees_of_freedom, (1 + confidence) / 2))
 
 
 def _named(group: Sequence[int], labels: Sequence[str] | None) -> str:

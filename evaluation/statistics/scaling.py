@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
-from scipy.sparse import csgraph
+from scipy import optimize
 
-from evaluation.statistics.comparisons import FloatArray
-from evaluation.statistics.estimate import NotConverged, NotIdentified
+from evaluation.statistics.choice_models import BRADLEY_TERRY, ChoiceModel
+from evaluation.statistics.comparisons import Comparisons, FloatArray
+from evaluation.statistics.estimate import normal_quantile, t_quantile
+from evaluation.statistics.likelihood import Likelihood, Outcomes
 
-MAX_STEPS = 200
-MAX_HALVINGS = 60
-LONGEST_STEP = 4.0  # log-odds
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter beside the scores. standard_error is that of maximum likelihood."""
+
+    value: float
+    standard_error: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:
     """Scores of n conditions on one axis. Only differences mean something; the mean is 0.
 
-    scores : (n,) float64, in log-odds: at a difference d, the higher is judged closer with
-        probability 1 / (1 + exp(-d)).
+    scores : (n,) float64, in model.unit.
     covariance : (n, n) float64 of the scores, under the constraint that they sum to 0; so its
         rows sum to 0, and the variance of scores[i] - scores[j] is C[i,i] + C[j,j] - 2 C[i,j].
-    log_likelihood : of the wins, in nats, at these scores (without any ridge term).
+    log_likelihood : of the judgments, in nats, at these scores (without any prior).
     iterations : Newton steps taken.
+    model : what turns differences of scores into choices.
+    side : what being on the left adds to a difference, in model.unit; None if taken to be 0.
+    tie : the model's parameter of ties; None if it has none.
+    prior_sd : standard deviation of the normal prior on each score; None for none.
+    degrees_of_freedom : of Student's t that intervals take; infinite for the normal distribution.
     """
 
     scores: FloatArray
     covariance: FloatArray
     log_likelihood: float
     iterations: int
+    model: ChoiceModel = BRADLEY_TERRY
+    side: Parameter | None = None
+    tie: Parameter | None = None
+    prior_sd: float | None = None
+    degrees_of_freedom: float = math.inf
 
     def interval(self, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Wald bounds low (n,) and high (n,) of each score against the mean of all.
@@ -40,159 +54,133 @@ class Scale:
         Two scores may differ clearly though their intervals overlap: their difference has the
         variance given above.
         """
-        if not 0 < confidence < 1:
-            raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
-        variance = np.maximum(np.diag(self.covariance), 0.0)
-        half = special.ndtri((1 + confidence) / 2) * np.sqrt(variance)
+        half = t_quantile(confidence, self.degrees_of_freedom) * np.sqrt(
+            np.maximum(np.diag(self.covariance), 0.0)
+        )
         return self.scores - half, self.scores + half
 
+    @property
+    def parameters(self) -> FloatArray:
+        """(p,) the scores, then the side effect and the tie parameter where there are any."""
+        more = [each.value for each in (self.side, self.tie) if each is not None]
+        return np.concatenate([self.scores, more])
 
-def bradley_terry(wins: FloatArray, *, ridge: float = 0.0) -> Scale:
+
+def fit_scale(
+    judgments: Comparisons | Outcomes,
+    *,
+    model: ChoiceModel = BRADLEY_TERRY,
+    side_effect: bool = False,
+    prior_sd: float | None = None,
+) -> Scale:
+    """Score conditions by maximum likelihood under a model of choice.
+
+    side_effect : whether to estimate what being on the left adds to the difference; then Outcomes
+        must be sided (Davidson and Beaver 1977, "On extending the Bradley-Terry model to
+        incorporate within-pair order effects", Biometrics 33, 693-702).
+    prior_sd : with it, scores are the mode, and the covariance the curvature, under independent
+        normal priors of mean 0 and this standard deviation on the scores. Groups never compared
+        with each other then have mean 0 each, which says nothing about how they compare.
+
+    Takes judgments as independent: for annotators and source images that give many each, see
+    clusters.robust_covariance. Returns a Scale whose scores have mean 0.
+
+    Raises NotIdentified if there are fewer than two conditions or no judgments; without a prior,
+    where no finite scores are likeliest (connection.require_connection); if there are no ties for
+    a tie parameter, or the side effect or tie parameter cannot be told. Its groups hold indexes
+    of conditions; explain(labels) names them. Raises NotConverged if Newton's method does not
+    settle, and ValueError if prior_sd is not above 0 or there are several strata.
+    """
+    if isinstance(judgments, Comparisons):
+        judgments = Outcomes.of(judgments, sided=side_effect)
+    likelihood = Likelihood(judgments, model, side_effect=side_effect, prior_sd=prior_sd)
+    likelihood.require_maximum()
+    parameters, iterations = likelihood.maximise(likelihood.start())
+    covariance = likelihood.covariance(parameters)
+    n = judgments.n
+    return Scale(
+        scores=parameters[:n] - parameters[:n].mean(),
+        covariance=covariance[:n, :n],
+        log_likelihood=likelihood.log_likelihood(parameters),
+        iterations=iterations,
+        model=model,
+        side=_parameter(likelihood.at_side, parameters, covariance),
+        tie=_parameter(likelihood.at_tie, parameters, covariance),
+        prior_sd=prior_sd,
+    )
+
+
+def bradley_terry(wins: FloatArray, *, prior_sd: float | None = None) -> Scale:
     """Score conditions so that P(i is closer than j) = 1 / (1 + exp(s[j] - s[i])).
 
     wins : (n, n) array; wins[i, j] = times i was judged closer than j; a tie adds 1/2 to each
         side; the diagonal is 0. Counts need not be whole.
-    ridge : weight of ridge * sum(s**2) in the objective; 0 is plain maximum likelihood. Otherwise
-        scores shrink towards 0, and are the mode, and the covariance the curvature, under a
-        normal prior of variance 1 / (2 ridge); groups never compared with each other then have
-        mean 0 each, which says nothing about how they compare.
+    prior_sd, results and errors as in fit_scale. Raises ValueError for anything but such wins.
 
-    Returns the scores (n,), of mean 0, and their covariance (n, n), which takes judgments as
-    independent, and ties, counted as half wins, as if they were decided (so it is rather large).
-
-    Raises NotIdentified if there are fewer than two conditions or no comparisons, and if ridge is
-    0 and wins do not lead from every condition to every other (Ford 1957): one that never lost
-    would score infinity. Its groups hold indexes of conditions; explain(labels) names them.
-    Raises NotConverged if Newton's method does not reach a gradient below 1e-8 (for more than a
-    million comparisons, below 1e-14 of their number: rounding forbids more) and steps below 1e-8
-    of a standard error, and ValueError for anything but such wins.
-
-    R. A. Bradley and M. E. Terry (1952), "Rank analysis of incomplete block designs", Biometrika
-    39, 324-345. L. R. Ford (1957), "Solution of a ranking problem from binary comparisons",
-    American Mathematical Monthly 64, 28-33.
+    The covariance takes ties, counted as half wins, as if decided, so it is rather large.
 
     >>> scale = bradley_terry(np.array([[0.0, 3.0], [1.0, 0.0]]))
     >>> (scale.scores * 2).round(4)  # log(3 / 1), half on each side of 0
     array([ 1.0986, -1.0986])
     """
     wins = np.asarray(wins, dtype=np.float64)
-    _check(wins, ridge)
-    if ridge == 0:
-        _require_connection(wins)
-    scores, iterations = _maximise(wins, ridge)
-    return Scale(
-        scores=scores,
-        covariance=_sum_zero_inverse(_information(wins, ridge, scores)),
-        log_likelihood=_log_likelihood(wins, scores),
-        iterations=iterations,
-    )
-
-
-def _check(wins: FloatArray, ridge: float) -> None:
     if wins.ndim != 2 or wins.shape[0] != wins.shape[1]:
         raise ValueError(f"wins: expected a square array, found shape {wins.shape}")
     if not (np.all(np.isfinite(wins)) and np.all(wins >= 0) and not np.any(np.diag(wins))):
         raise ValueError("wins: expected finite numbers >= 0, and 0 on the diagonal")
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise ValueError(f"ridge: expected a finite number >= 0, found {ridge}")
-    if len(wins) < 2:
-        raise NotIdentified(f"a scale needs at least two conditions, and there are {len(wins)}")
-    if not np.any(wins):
-        raise NotIdentified("there are no comparisons")
+    return fit_scale(Outcomes.of_wins(wins), prior_sd=prior_sd)
 
 
-def _require_connection(wins: FloatArray) -> None:
-    """Ford's condition: in every split of the conditions, each part has beaten the other."""
-    n_parts, part = csgraph.connected_components(wins > 0, directed=True, connection="weak")
-    if n_parts > 1:
-        groups = _members(n_parts, part)
-        each = " / ".join(f"{{{g}}}" for g in range(n_parts))
-        raise NotIdentified(
-            f"{n_parts} groups were never compared with each other: {each}", *groups
-        )
-    n_parts, part = csgraph.connected_components(wins > 0, directed=True, connection="strong")
-    if n_parts == 1:
-        return
-    unbeaten, winless = [], []
-    for group in _members(n_parts, part):
-        rest = [i for i in range(len(wins)) if i not in group]
-        if not np.any(wins[np.ix_(rest, group)]):
-            unbeaten.append((group, rest, "{0} never lost to {1}: the distance is infinite"))
-        if not np.any(wins[np.ix_(group, rest)]):
-            winless.append((group, rest, "{0} never won against {1}: the distance is infinite"))
-    # There is always one of each; the smaller group is the more telling.
-    group, rest, reason = min(unbeaten + winless, key=lambda found: len(found[0]))
-    raise NotIdentified(reason, group, rest)
+def profile_interval(
+    judgments: Comparisons | Outcomes, scale: Scale, confidence: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Profile-likelihood bounds low (n,) and high (n,) of each score against the mean of all.
 
+    judgments : those that the scale was fitted to.
 
-def _members(n_parts: int, part: NDArray[np.int32]) -> list[list[int]]:
-    return [np.flatnonzero(part == p).tolist() for p in range(n_parts)]
-
-
-def _log_likelihood(wins: FloatArray, scores: FloatArray) -> float:
-    """Sum of wins[i, j] log P(i is closer than j), the logarithm of Bradley and Terry's (1952)."""
-    return float(np.sum(wins * special.log_expit(scores[:, None] - scores)))
-
-
-def _gradient(wins: FloatArray, ridge: float, scores: FloatArray) -> FloatArray:
-    """(n,) derivative of log-likelihood - ridge * sum(s**2): wins minus expected wins.
-
-    Written as surprising wins minus surprising losses, which does not cancel large numbers.
+    The bounds are where twice the log-likelihood, maximised over all other parameters, has fallen
+    by the quantile of chi-squared with one degree of freedom (S. S. Wilks 1938, "The large-sample
+    distribution of the likelihood ratio for testing composite hypotheses", Annals of Mathematical
+    Statistics 9, 60-62). Unlike Wald's they need not lie evenly about the score.
     """
-    differences = scores[:, None] - scores
-    surprise = wins * special.expit(-differences) - wins.T * special.expit(differences)
-    return np.asarray(surprise.sum(axis=1) - 2 * ridge * scores)
+    if isinstance(judgments, Comparisons):
+        judgments = Outcomes.of(judgments, sided=scale.side is not None)
+    likelihood = Likelihood(
+        judgments, scale.model, side_effect=scale.side is not None, prior_sd=scale.prior_sd
+    )
+    bounds = [
+        [_profile_bound(likelihood, scale, i, sign, confidence) for i in range(judgments.n)]
+        for sign in (-1.0, 1.0)
+    ]
+    return np.array(bounds[0]), np.array(bounds[1])
 
 
-def _information(wins: FloatArray, ridge: float, scores: FloatArray) -> FloatArray:
-    """(n, n) minus the second derivative; without ridge, Fisher's information."""
-    differences = scores[:, None] - scores
-    weight = (wins + wins.T) * special.expit(differences) * special.expit(-differences)
-    return np.asarray(np.diag(weight.sum(axis=1) + 2 * ridge) - weight)
+def _parameter(at: int | None, parameters: FloatArray, covariance: FloatArray) -> Parameter | None:
+    if at is None:
+        return None
+    return Parameter(float(parameters[at]), float(np.sqrt(covariance[at, at])))
 
 
-def _sum_zero_inverse(information: FloatArray) -> FloatArray:
-    """(n, n) inverse among vectors that sum to 0; the pseudo-inverse if rows of information do.
+def _profile_bound(
+    likelihood: Likelihood, scale: Scale, i: int, sign: float, confidence: float
+) -> float:
+    """Where, below (sign -1) or above (1) the score of condition i, the likelihood has fallen."""
+    z = normal_quantile(confidence)
+    best, n = likelihood.value(scale.parameters), len(scale.scores)
+    free = likelihood.free(fixed=i)
+    # Along this direction score i moves by 1 and the mean of all stays.
+    along = np.concatenate([np.full(n, -1.0 / (n - 1)), np.zeros(likelihood.p - n)])
+    along[i] = 1.0
+    parameters = scale.parameters
 
-    A multiple of the all-ones matrix acts only outside these vectors; it makes the matrix
-    invertible, and is taken off again by the centring.
-    """
-    n = len(information)
-    inverse = np.linalg.inv(information + np.trace(information) / n**2)
-    centred = inverse - inverse.mean(axis=0)
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    return np.asarray((centred + centred.T) / 2)
+    def beyond(distance: float) -> float:
+        nonlocal parameters
+        parameters = parameters + (scale.scores[i] + sign * distance - parameters[i]) * along
+        parameters, _ = likelihood.maximise(parameters, free)
+        return best - likelihood.value(parameters) - z**2 / 2
 
-
-def _maximise(wins: FloatArray, ridge: float) -> tuple[FloatArray, int]:
-    """Newton's method on a concave objective, halving steps that do not raise it enough."""
-    total = wins.sum()
-    tolerance = max(1e-8 * min(1.0, total), 1e-14 * total)
-
-    def objective(scores: FloatArray) -> float:
-        return _log_likelihood(wins, scores) - ridge * float(scores @ scores)
-
-    scores = np.zeros(len(wins))
-    value = objective(scores)
-    for iteration in range(MAX_STEPS):
-        gradient = _gradient(wins, ridge, scores)
-        try:
-            step = _sum_zero_inverse(_information(wins, ridge, scores)) @ gradient
-        except np.linalg.LinAlgError as error:
-            raise NotConverged(f"the information matrix became singular: {error}") from error
-        # A condition that almost never lost has a small gradient long before its score settles.
-        # The slope along a Newton step is that step's square, measured in standard errors.
-        slope = float(gradient @ step)
-        if np.max(np.abs(gradient)) < tolerance and slope < 1e-16:
-            return scores - scores.mean(), iteration
-        # A longer step would leave the region in which the curvature here says anything.
-        shorter = min(1.0, LONGEST_STEP / float(np.max(np.abs(step))))
-        step, slope = shorter * step, shorter * slope
-        rounding = 1e-12 * abs(value)
-        for _ in range(MAX_HALVINGS):
-            raised = objective(scores + step)
-            if raised >= value + 1e-4 * slope - rounding:
-                break
-            step, slope = step / 2, slope / 2
-        scores, value = scores + step, raised
-    raise NotConverged(f"scores did not settle in {MAX_STEPS} steps")
+    near, far = 0.0, z * float(np.sqrt(scale.covariance[i, i]))
+    while beyond(far) < 0:
+        near, far = far, 2 * far
+    found = optimize.brentq(beyond, near, far, xtol=1e-8 * far, rtol=1e-8)
+    return float(scale.scores[i] + sign * found)

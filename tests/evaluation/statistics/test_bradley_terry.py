@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.optimize import approx_fprime
 from scipy.special import expit
 
 from evaluation.statistics import NotIdentified, bradley_terry
-from evaluation.statistics.scaling import _gradient, _information, _log_likelihood
+from evaluation.statistics.choice_models import BRADLEY_TERRY
+from evaluation.statistics.likelihood import Likelihood, Outcomes
 
 steady = settings(deadline=None)  # a busy machine is no failure
 DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -33,6 +33,10 @@ def connected_wins(draw, most=20):
     np.fill_diagonal(wins, 0)
     wins[np.arange(n), np.roll(np.arange(n), -1)] += 1
     return wins
+
+
+def likelihood(wins, prior_sd=None):
+    return Likelihood(Outcomes.of_wins(np.asarray(wins, float)), BRADLEY_TERRY, prior_sd=prior_sd)
 
 
 def simulated_wins(scores, per_pair, rng):
@@ -103,11 +107,13 @@ def test_choix_finds_the_same_scores(seed):
     np.testing.assert_allclose(bradley_terry(wins).scores, expected - expected.mean(), atol=1e-6)
 
 
-def test_choix_finds_the_same_scores_under_a_ridge():
+def test_choix_finds_the_same_scores_under_a_prior():
     wins = np.array([[0, 5, 3], [0, 0, 2], [0, 1, 0]])
     pairs = [(i, j) for i in range(3) for j in range(3) for _ in range(wins[i, j])]
     expected = choix.opt_pairwise(3, pairs, alpha=0.3, method="Newton-CG", tol=1e-12)
-    np.testing.assert_allclose(bradley_terry(wins, ridge=0.3).scores, expected, atol=1e-6)
+    # choix takes 0.3 times the sum of squares off: a normal prior of variance 1 / 0.6.
+    scores = bradley_terry(wins, prior_sd=0.6**-0.5).scores
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
 def test_three_wins_to_one_are_log_3_apart():
@@ -157,25 +163,10 @@ def test_swapping_wins_and_losses_turns_the_scale_round(wins):
 @given(connected_wins())
 def test_the_covariance_is_the_pseudo_inverse_of_fishers_information(wins):
     scale = bradley_terry(wins)
-    expected = np.linalg.pinv(_information(wins, 0.0, scale.scores), hermitian=True)
+    _, information = likelihood(wins).derivatives(scale.scores)
+    expected = np.linalg.pinv(information, hermitian=True)
     np.testing.assert_allclose(scale.covariance, expected, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(scale.covariance.sum(axis=1), 0, atol=1e-8 * expected.max())
-
-
-@pytest.mark.parametrize("ridge", [0.0, 0.7])
-def test_gradient_and_information_match_finite_differences(ridge):
-    rng = np.random.default_rng(3)
-    wins = np.array(CITATIONS, dtype=float) / 100
-    scores = rng.normal(size=4)
-
-    def objective(s):
-        return _log_likelihood(wins, s) - ridge * np.sum(s**2)
-
-    # Forward differences over h = 1e-7 err by about 1e-6 on values of this size.
-    slope = approx_fprime(scores, objective, 1e-7)
-    np.testing.assert_allclose(_gradient(wins, ridge, scores), slope, atol=1e-5)
-    curvature = approx_fprime(scores, lambda s: _gradient(wins, ridge, s), 1e-7)
-    np.testing.assert_allclose(-_information(wins, ridge, scores), curvature, atol=1e-5)
 
 
 def test_intervals_of_95_percent_cover_the_truth_in_about_95_percent():
@@ -247,8 +238,9 @@ def test_maximum_likelihood_is_refused_just_where_some_condition_cannot_be_reach
             bradley_terry(wins.astype(float))
 
 
-def test_a_ridge_scores_a_unanimous_pair():
-    scores = [bradley_terry(np.array([[0, 7], [0, 0]]), ridge=r).scores for r in (0.01, 0.1, 1.0)]
+def test_a_prior_scores_a_unanimous_pair():
+    wins = np.array([[0, 7], [0, 0]])
+    scores = [bradley_terry(wins, prior_sd=sd).scores for sd in (8.0, 2.0, 0.5)]
     assert scores[0][0] > scores[1][0] > scores[2][0] > 0
 
 
@@ -277,7 +269,8 @@ def test_a_chain_closed_by_one_surprising_win_is_as_long_as_that_win_is_surprisi
 def test_lopsided_wins_are_fitted_too(wins):
     wins = np.array([row.split() for row in wins.split(";")], dtype=float)
     scores = bradley_terry(wins).scores
-    np.testing.assert_allclose(_gradient(wins, 0.0, scores), 0, atol=1e-8)
+    gradient, _ = likelihood(wins).derivatives(scores)
+    np.testing.assert_allclose(gradient, 0, atol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +282,7 @@ def test_what_is_no_win_matrix_is_refused(wins):
         bradley_terry(np.array(wins, dtype=float))
 
 
-def test_a_negative_ridge_is_refused():
-    with pytest.raises(ValueError, match="ridge"):
-        bradley_terry(np.array(CITATIONS), ridge=-1.0)
+@pytest.mark.parametrize("prior_sd", [-1.0, 0.0, np.inf])
+def test_a_prior_without_a_width_is_refused(prior_sd):
+    with pytest.raises(ValueError, match="prior_sd"):
+        bradley_terry(np.array(CITATIONS), prior_sd=prior_sd)

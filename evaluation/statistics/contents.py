@@ -1,0 +1,192 @@
+"""A scale that knows that codecs do better on some source images than on others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, optimize, special
+
+from evaluation.statistics.comparisons import Comparisons, FloatArray
+from evaluation.statistics.connection import require_connection
+from evaluation.statistics.estimate import (
+    Estimate,
+    NotConverged,
+    NotIdentified,
+    normal_quantile,
+    t_quantile,
+)
+
+_STEPS = 100
+_LEAST_SD, _MOST_SD = 1e-3, 20.0  # log-odds; below the least, images are all alike
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContentScale:
+    """Scores of n conditions over all source images, and on each of c.
+
+    scores : (n,) float64 in log-odds, mean 0; those of an average source image.
+    covariance : (n, n) of scores, source images being a sample; rows sum to 0.
+    content_scores : (c, n) of each source image, drawn towards scores the more, the less is known.
+    content_errors : (c, n) their standard errors.
+    variation : standard deviation between source images of a condition's score, with its interval;
+        n counts source images.
+    log_likelihood : marginal, restricted, by Laplace's approximation.
+    """
+
+    scores: FloatArray
+    covariance: FloatArray
+    content_scores: FloatArray
+    content_errors: FloatArray
+    variation: Estimate
+    log_likelihood: float
+
+    def interval(self, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Bounds low (n,) and high (n,) of scores, by Student's t with c - 1 degrees of freedom."""
+        half = t_quantile(confidence, self.variation.n - 1) * np.sqrt(np.diag(self.covariance))
+        return self.scores - half, self.scores + half
+
+
+def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> ContentScale:
+    """Fit log-odds(i is closer than j on content c) = v[c, i] - v[c, j], v[c] ~ N(scores, sd^2).
+
+    A tie is half a win for each side; sd is one for all conditions. sd maximises the restricted
+    likelihood, with scores and v integrated out by Laplace's approximation (N. E. Breslow and
+    D. G. Clayton 1993, "Approximate inference in generalized linear mixed models", JASA 88, 9-25,
+    section 2); scores and v are the mode given sd. With few judgments of each image the
+    approximation draws scores towards 0. The interval of sd is where the restricted likelihood,
+    twice its logarithm, has fallen by the quantile of chi-squared with one degree of freedom; it
+    starts at 0 where images may as well be alike.
+
+    Beside the pooled scale: that one answers for the very images that were judged, this one for
+    images like them.
+
+    Raises NotIdentified if there are fewer than two source images, or if the wins over all of them
+    determine no scale; ValueError if there are several strata.
+    """
+    comparisons.require_one_stratum()
+    n, c = len(comparisons.conditions), len(comparisons.contents)
+    if n < 2:
+        raise NotIdentified(f"a scale needs at least two conditions, and there are {n}")
+    if c < 2:
+        raise NotIdentified(
+            "how far source images vary needs two of them, and there "
+            f"{'is' if c == 1 else 'are'} {c}"
+        )
+    require_connection(comparisons.win_matrix())
+    model = _Model(_wins_by_content(comparisons))
+
+    def loss(log_sd: float) -> float:
+        return -model.fit(float(np.exp(log_sd))).log_likelihood
+
+    bounds = (float(np.log(_LEAST_SD)), float(np.log(_MOST_SD)))
+    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    best = float(found.x)
+    if loss(bounds[0]) <= loss(best):
+        best = bounds[0]
+    level = loss(best) + normal_quantile(confidence) ** 2 / 2
+    low = (
+        0.0
+        if loss(bounds[0]) <= level
+        else float(np.exp(optimize.brentq(lambda x: loss(x) - level, bounds[0], best, xtol=1e-6)))
+    )
+    high = float(np.exp(optimize.brentq(lambda x: loss(x) - level, best, bounds[1], xtol=1e-6)))
+    fit = model.fit(float(np.exp(best)))
+    sd = 0.0 if best == bounds[0] else fit.sd
+    return ContentScale(
+        scores=model.basis @ fit.mean,
+        covariance=model.basis @ fit.covariance @ model.basis.T,
+        content_scores=fit.each @ model.basis.T,
+        content_errors=np.sqrt(
+            np.einsum("ik,ckl,il->ci", model.basis, fit.each_covariance, model.basis)
+        ),
+        variation=Estimate(sd, low, high, c, "profile of the restricted likelihood"),
+        log_likelihood=fit.log_likelihood,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """All in the n - 1 coordinates of vectors that sum to 0."""
+
+    sd: float
+    mean: FloatArray
+    covariance: FloatArray
+    each: FloatArray
+    each_covariance: FloatArray
+    log_likelihood: float
+
+
+class _Model:
+    def __init__(self, wins: FloatArray) -> None:
+        c, n, _ = wins.shape
+        i, j = np.triu_indices(n, 1)
+        self.left = wins[:, i, j]
+        self.total = self.left + wins[:, j, i]
+        self.basis = linalg.helmert(n).T
+        self.design = self.basis[i] - self.basis[j]
+        self.mean, self.each = np.zeros(n - 1), np.zeros((c, n - 1))
+
+    def fit(self, sd: float) -> _Fit:
+        """The mode of scores and v given sd, by Newton's method, from the last mode found."""
+        mean, each, precision = self.mean, self.each, sd**-2
+        value = self._value(mean, each, precision)
+        for _ in range(_STEPS):
+            p = special.expit(each @ self.design.T)
+            pull = (self.left - self.total * p) @ self.design - precision * (each - mean)
+            inverse = np.asarray(
+                np.linalg.inv(self._information(p) + precision * np.eye(len(mean))), np.float64
+            )
+            # v is eliminated: what is left is the information about scores alone.
+            schur = self._schur(inverse, precision)
+            uphill = precision * (each - mean).sum(axis=0)
+            uphill = uphill + precision * np.einsum("ckl,cl->k", inverse, pull)
+            step = linalg.solve(schur, uphill, assume_a="pos")
+            steps = np.einsum("ckl,cl->ck", inverse, pull + precision * step)
+            gain = float(step @ (precision * (each - mean).sum(axis=0)) + np.sum(steps * pull))
+            if gain < 1e-12:
+                break
+            size = 1.0
+            while True:
+                raised = self._value(mean + size * step, each + size * steps, precision)
+                if raised >= value - 1e-12 * abs(value) or size < 1e-9:
+                    break
+                size /= 2
+            mean, each, value = mean + size * step, each + size * steps, raised
+        else:
+            raise NotConverged(f"scores did not settle in {_STEPS} steps")
+        self.mean, self.each = mean, each
+        covariance = np.asarray(np.linalg.inv(schur), np.float64)
+        _, shrinkage = np.linalg.slogdet(inverse * precision)
+        _, information = np.linalg.slogdet(schur)
+        drawn = precision * inverse
+        return _Fit(
+            sd=sd,
+            mean=mean,
+            covariance=covariance,
+            each=each,
+            each_covariance=inverse + drawn @ covariance @ drawn.transpose(0, 2, 1),
+            log_likelihood=value + float(shrinkage.sum()) / 2 - float(information) / 2,
+        )
+
+    def _value(self, mean: FloatArray, each: FloatArray, precision: float) -> float:
+        d = each @ self.design.T
+        likelihood = self.left * special.log_expit(d)
+        likelihood += (self.total - self.left) * special.log_expit(-d)
+        return float(likelihood.sum() - precision * np.sum((each - mean) ** 2) / 2)
+
+    def _information(self, p: FloatArray) -> FloatArray:
+        weight = self.total * p * (1 - p)
+        return np.asarray(np.einsum("cm,mk,ml->ckl", weight, self.design, self.design))
+
+    def _schur(self, inverse: FloatArray, precision: float) -> FloatArray:
+        size = inverse.shape[1]
+        return np.asarray(precision * (np.eye(size) - precision * inverse).sum(axis=0))
+
+
+def _wins_by_content(comparisons: Comparisons) -> FloatArray:
+    """(c, n, n) wins on each source image, as Comparisons.win_matrix."""
+    k, n, c = comparisons, len(comparisons.conditions), len(comparisons.contents)
+    cells = np.concatenate([(k.content * n + k.a) * n + k.b, (k.content * n + k.b) * n + k.a])
+    values = np.concatenate([k.outcome * k.weight, (1 - k.outcome) * k.weight])
+    return np.asarray(np.bincount(cells, values, c * n * n).reshape(c, n, n))
