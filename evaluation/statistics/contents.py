@@ -18,7 +18,7 @@ from evaluation.statistics.estimate import (
 )
 
 _STEPS = 100
-_LEAST_SD, _MOST_SD = 1e-3, 20.0  # log-odds; below the least, images are all alike
+_LEAST_SD, _MOST_SD = 1e-3, 5.0  # log-odds; below the least, images are all alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,7 @@ class ContentScale:
     content_errors : (c, n) their standard errors.
     variation : standard deviation between source images of a condition's score, with its interval;
         n counts source images.
-    log_likelihood : marginal, restricted, by Laplace's approximation.
+    log_likelihood : marginal and restricted, by Laplace's approximation.
     """
 
     scores: FloatArray
@@ -50,11 +50,11 @@ class ContentScale:
 def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> ContentScale:
     """Fit log-odds(i is closer than j on content c) = v[c, i] - v[c, j], v[c] ~ N(scores, sd^2).
 
-    A tie is half a win for each side; sd is one for all conditions. sd maximises the restricted
-    likelihood, with scores and v integrated out by Laplace's approximation (N. E. Breslow and
-    D. G. Clayton 1993, "Approximate inference in generalized linear mixed models", JASA 88, 9-25,
-    section 2); scores and v are the mode given sd. With few judgments of each image the
-    approximation draws scores towards 0. The interval of sd is where the restricted likelihood,
+    A tie is half a win for each side; sd is one for all conditions. Scores maximise the likelihood
+    with v integrated out by Laplace's approximation (N. E. Breslow and D. G. Clayton 1993,
+    "Approximate inference in generalized linear mixed models", JASA 88, 9-25, eq. 4), and sd the
+    restricted one, with scores integrated out too. The approximation is poor where an image has
+    but a handful of judgments. The interval of sd is where the restricted likelihood,
     twice its logarithm, has fallen by the quantile of chi-squared with one degree of freedom; it
     starts at 0 where images may as well be alike.
 
@@ -77,7 +77,10 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
     model = _Model(_wins_by_content(comparisons))
 
     def loss(log_sd: float) -> float:
-        return -model.fit(float(np.exp(log_sd))).log_likelihood
+        try:
+            return -model.fit(float(np.exp(log_sd))).log_likelihood
+        except NotConverged:  # images so unlike that their own judgments separate
+            return np.inf
 
     bounds = (float(np.log(_LEAST_SD)), float(np.log(_MOST_SD)))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
@@ -90,7 +93,10 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
         if loss(bounds[0]) <= level
         else float(np.exp(optimize.brentq(lambda x: loss(x) - level, bounds[0], best, xtol=1e-6)))
     )
-    high = float(np.exp(optimize.brentq(lambda x: loss(x) - level, best, bounds[1], xtol=1e-6)))
+    beyond = best + 1.0
+    while loss(beyond) < level:
+        beyond += 1.0
+    high = float(np.exp(optimize.brentq(lambda x: loss(x) - level, best, beyond, xtol=1e-6)))
     fit = model.fit(float(np.exp(best)))
     sd = 0.0 if best == bounds[0] else fit.sd
     return ContentScale(
@@ -128,60 +134,65 @@ class _Model:
         self.mean, self.each = np.zeros(n - 1), np.zeros((c, n - 1))
 
     def fit(self, sd: float) -> _Fit:
-        """The mode of scores and v given sd, by Newton's method, from the last mode found."""
-        mean, each, precision = self.mean, self.each, sd**-2
-        value = self._value(mean, each, precision)
+        """The scores that maximise the marginal likelihood given sd, from the last ones found."""
+        precision = sd**-2
         for _ in range(_STEPS):
-            p = special.expit(each @ self.design.T)
-            pull = (self.left - self.total * p) @ self.design - precision * (each - mean)
-            inverse = np.asarray(
-                np.linalg.inv(self._information(p) + precision * np.eye(len(mean))), np.float64
-            )
-            # v is eliminated: what is left is the information about scores alone.
-            schur = self._schur(inverse, precision)
-            uphill = precision * (each - mean).sum(axis=0)
-            uphill = uphill + precision * np.einsum("ckl,cl->k", inverse, pull)
+            p, inverse = self._find_each(precision)
+            drawn = precision * inverse
+            schur = precision * (np.eye(len(self.mean)) - drawn).sum(axis=0)
+            # The joint likelihood's derivative by scores, and that of Laplace's determinant,
+            # log|A| with A = X'WX + precision, through v: its derivative by v is sum h w' x,
+            # where h = x' inverse(A) x, and v moves by `drawn` with scores.
+            uphill = precision * (self.each - self.mean).sum(axis=0)
+            leverage = np.einsum("mk,ckl,ml->cm", self.design, inverse, self.design)
+            slope = self.total * p * (1 - p) * (1 - 2 * p) * leverage
+            uphill = uphill - np.einsum("ckl,cm,ml->k", drawn, slope, self.design) / 2
             step = linalg.solve(schur, uphill, assume_a="pos")
-            steps = np.einsum("ckl,cl->ck", inverse, pull + precision * step)
-            gain = float(step @ (precision * (each - mean).sum(axis=0)) + np.sum(steps * pull))
-            if gain < 1e-12:
+            self.mean = self.mean + step
+            if float(step @ schur @ step) < 1e-14:
                 break
-            size = 1.0
-            while True:
-                raised = self._value(mean + size * step, each + size * steps, precision)
-                if raised >= value - 1e-12 * abs(value) or size < 1e-9:
-                    break
-                size /= 2
-            mean, each, value = mean + size * step, each + size * steps, raised
         else:
             raise NotConverged(f"scores did not settle in {_STEPS} steps")
-        self.mean, self.each = mean, each
         covariance = np.asarray(np.linalg.inv(schur), np.float64)
-        _, shrinkage = np.linalg.slogdet(inverse * precision)
+        _, shrinkage = np.linalg.slogdet(drawn)
         _, information = np.linalg.slogdet(schur)
-        drawn = precision * inverse
+        value = self._value(self.each, precision)
         return _Fit(
             sd=sd,
-            mean=mean,
+            mean=self.mean,
             covariance=covariance,
-            each=each,
+            each=self.each,
             each_covariance=inverse + drawn @ covariance @ drawn.transpose(0, 2, 1),
             log_likelihood=value + float(shrinkage.sum()) / 2 - float(information) / 2,
         )
 
-    def _value(self, mean: FloatArray, each: FloatArray, precision: float) -> float:
+    def _find_each(self, precision: float) -> tuple[FloatArray, FloatArray]:
+        """Put `each` to the mode of v given the scores, by Newton's method on all source images
+        together; returns P(left) (c, m) and the inverse of minus the second derivative there."""
+        value = self._value(self.each, precision)
+        for _ in range(_STEPS):
+            p = special.expit(self.each @ self.design.T)
+            weight = self.total * p * (1 - p)
+            information = np.einsum("cm,mk,ml->ckl", weight, self.design, self.design)
+            inverse = np.linalg.inv(information + precision * np.eye(len(self.mean)))
+            uphill = (self.left - self.total * p) @ self.design
+            uphill = uphill - precision * (self.each - self.mean)
+            step = np.einsum("ckl,cl->ck", inverse, uphill)
+            if float(np.sum(step * uphill)) < 1e-16:
+                return p, np.asarray(inverse, np.float64)
+            size = 1.0
+            while (raised := self._value(self.each + size * step, precision)) < value - 1e-12 * abs(
+                value
+            ):
+                size /= 2
+            self.each, value = self.each + size * step, raised
+        raise NotConverged(f"scores of source images did not settle in {_STEPS} steps")
+
+    def _value(self, each: FloatArray, precision: float) -> float:
         d = each @ self.design.T
         likelihood = self.left * special.log_expit(d)
         likelihood += (self.total - self.left) * special.log_expit(-d)
-        return float(likelihood.sum() - precision * np.sum((each - mean) ** 2) / 2)
-
-    def _information(self, p: FloatArray) -> FloatArray:
-        weight = self.total * p * (1 - p)
-        return np.asarray(np.einsum("cm,mk,ml->ckl", weight, self.design, self.design))
-
-    def _schur(self, inverse: FloatArray, precision: float) -> FloatArray:
-        size = inverse.shape[1]
-        return np.asarray(precision * (np.eye(size) - precision * inverse).sum(axis=0))
+        return float(likelihood.sum() - precision * np.sum((each - self.mean) ** 2) / 2)
 
 
 def _wins_by_content(comparisons: Comparisons) -> FloatArray:
