@@ -24,6 +24,8 @@ from evaluation.statistics.scaling import Parameter, Scale, fit_scale
 Cluster = Literal["annotator", "content"]
 BOTH: tuple[Cluster, Cluster] = ("annotator", "content")
 FEWEST_CLUSTERS = 2
+_NO_VARIANCE = 1e-9
+"""Share of the variance of independent judgments that no longer counts as any."""
 _AT_ONCE = 4_000_000  # numbers in an array of resamples: bounds memory
 MOST_FAILED = 0.05
 """Share of resamples without a scale beyond which the others say nothing of all."""
@@ -44,7 +46,8 @@ def robust(comparisons: Comparisons, scale: Scale, *, over: Collection[Cluster] 
     negative eigenvalues put to 0. Intervals then take Student's t with one degree of freedom less
     than there are clusters, of the fewer kind (their section 2.3).
 
-    Raises NotIdentified if there are fewer than two clusters of a kind.
+    Raises NotIdentified if there are fewer than two clusters of a kind, or so few that a score
+    comes out without any variance.
     """
     if scale.prior_sd is not None:
         raise ValueError("a robust covariance is for scales without a prior")

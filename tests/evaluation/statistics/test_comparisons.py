@@ -1,5 +1,3 @@
-import csv
-import io
 import time
 
 import numpy as np
@@ -7,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.statistics import Comparisons, InvalidComparisons, read_comparisons
+from evaluation.statistics import Comparisons, InvalidComparisons
 
 steady = settings(deadline=None)  # a busy machine is no failure
-HEADER = "annotator,content,stratum,left,right,chosen"
 LABELS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
     lambda label: label == label.strip() != ""
 )
@@ -21,10 +18,6 @@ ROWS = st.lists(
     min_size=1,
     max_size=20,
 )
-
-
-def read(text: str) -> Comparisons:
-    return read_comparisons(io.StringIO(text))
 
 
 def rows_of(c: Comparisons) -> list[list[str]]:
@@ -42,83 +35,40 @@ def rows_of(c: Comparisons) -> list[list[str]]:
     ]
 
 
-def test_a_comparison_file_keeps_who_judged_what_on_which_side():
-    c = read(
-        "chosen,right,left,stratum,content,annotator,response_ms\n"
-        "left,webp,jpeg,0.23,kodim01,ann,812\n"
-        "\n"
-        " tie ,jpeg,webp,0.37,kodim02,bob,\n"
-    )
-    assert rows_of(c) == [
-        ["ann", "kodim01", "0.23", "jpeg", "webp", "left"],
-        ["bob", "kodim02", "0.37", "webp", "jpeg", "tie"],
-    ]
-    assert c.n_annotators == 2
-    assert c.weight.tolist() == [1, 1]
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_file_may_come_from_a_spreadsheet_on_disk_or_as_an_upload(tmp_path, newline):
-    text = newline.join(["\ufeff" + HEADER, '"Ann, A.",kodim01,1.0,jpeg,webp,right', ""])
-    path = tmp_path / "judgments.csv"
-    path.write_bytes(text.encode())
-    for source in (path, str(path), io.BytesIO(text.encode()), io.StringIO(text, newline="")):
-        assert rows_of(read_comparisons(source)) == [
-            ["Ann, A.", "kodim01", "1.0", "jpeg", "webp", "right"]
-        ]
+ROW = ["ann", "x", "1", "jpeg", "webp", "left"]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("row", "message"),
     [
-        ("", "line 1, column annotator: expected once"),
-        ("annotator;content;stratum;left;right;chosen\n", "line 1, column annotator"),
-        ("annotator,content,stratum,left,right\n", "line 1, column chosen: .* found 0 times"),
-        (HEADER + ",left\n", "line 1, column left: .* found 2 times"),
-        (HEADER + "\n", "line 2: expected a judgment"),
-        (HEADER + "\na,x,1,j,w\n", "line 2: expected 6 values as in the header, found 5"),
-        (HEADER + "\na,x,1,j,w,left,9\n", "line 2: expected 6 values as in the header, found 7"),
-        (HEADER + "\na,x,1,j,w,left\n\na,x,1,j,w,j\n", "line 4, column chosen: .* found 'j'"),
-        (HEADER + "\na,x,1,j,w,Left\n", "line 2, column chosen: expected left, right or tie"),
-        (HEADER + "\na,x,1,j, j,left\n", "line 2, column right: expected another condition"),
-        (HEADER + "\na,x, ,j,w,left\n", "line 2, column stratum: expected a value, found none"),
-        (HEADER + '\n"a,x,1,j,w,left\n', "line 2: expected CSV"),
+        (["ann", "x", "1", "jpeg", "webp", "j"], "row 2, column chosen: expected left, .* 'j'"),
+        (["ann", "x", "1", "jpeg", "jpeg ", "tie"], "row 2, column right: expected another"),
+        (["ann", "x", " ", "jpeg", "webp", "tie"], "row 2, column stratum: expected a value"),
+        (["ann", "x", "1", "", "webp", "tie"], "row 2, column left: expected a value"),
+        (["ann", "x", "1", "jpeg", "", "tie"], "row 2, column right: expected a value"),
+        (["ann", "x", "1", "jpeg", "webp"], "row 2: expected the 6 values"),
     ],
 )
-def test_a_bad_file_is_refused_with_line_column_and_what_was_expected(text, message):
+def test_a_bad_row_is_refused_with_its_number_column_and_what_was_expected(row, message):
     with pytest.raises(InvalidComparisons, match=message):
-        read(text)
-
-
-def test_a_file_in_another_encoding_is_refused_with_its_line():
-    data = f"{HEADER}\nJosé,x,1,j,w,left\n".encode("latin-1")
-    with pytest.raises(InvalidComparisons, match="line 2: expected text in UTF-8"):
-        read_comparisons(io.BytesIO(data))
+        Comparisons.from_rows([ROW, row])
 
 
 @steady
 @given(ROWS)
-def test_what_is_written_is_read_back(rows):
-    file = io.StringIO(newline="")
-    csv.writer(file).writerows([HEADER.split(","), *rows])
-    assert rows_of(read(file.getvalue())) == rows
+def test_a_table_holds_the_rows_it_was_made_of(rows):
     assert rows_of(Comparisons.from_rows(rows)) == rows
 
 
-@steady
-@given(
-    st.one_of(
-        st.binary(max_size=200),
-        st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
-        st.text(alphabet='ajw,"\r\n\0 ', max_size=60).map(lambda t: f"{HEADER}\n{t}".encode()),
+def test_the_right_answer_marks_a_gold_question_and_leaves_it_out_of_scales():
+    c = Comparisons.from_columns(
+        *zip(ROW, ROW, strict=True), response_ms=[812, np.nan], expected=["", "right"]
     )
-)
-def test_garbage_is_refused_and_never_crashes(data):
-    try:
-        c = read_comparisons(io.BytesIO(data))
-    except InvalidComparisons:
-        return
-    assert len(c.outcome) > 0
+    np.testing.assert_array_equal(c.expected, [np.nan, 0.0])
+    np.testing.assert_array_equal(c.response_ms, [812, np.nan])
+    assert c.without_gold().response_ms.tolist() == [812]
+    with pytest.raises(InvalidComparisons, match=r"row 1, column expected: .* found 'jpeg'"):
+        Comparisons.from_columns(*([value] for value in ROW), expected=["jpeg"])
 
 
 def test_a_tie_is_half_a_win_for_each_side():
@@ -200,6 +150,8 @@ def test_codes_that_do_not_fit_their_labels_are_refused():
             b=zero + 2,
             outcome=np.ones(1),
             weight=zero + 1,
+            response_ms=np.full(1, np.nan),
+            expected=np.full(1, np.nan),
             annotators=("ann",),
             contents=("x",),
             strata=("1",),
@@ -220,6 +172,8 @@ def test_a_million_judgments_are_counted_in_well_under_a_second():
         b=(a + rng.integers(1, n, size=m)) % n,
         outcome=rng.choice([0.0, 0.5, 1.0], size=m),
         weight=zero + 1,
+        response_ms=np.full(m, np.nan),
+        expected=np.full(m, np.nan),
         annotators=("ann",),
         contents=("x",),
         strata=("1",),

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from evaluation.statistics import Comparisons, NotIdentified, human_ceiling, task_votes
+from evaluation.statistics.agreement import leave_one_out_score
 
 steady = settings(deadline=None)  # a busy machine is no failure
 
@@ -16,6 +17,11 @@ def rng():
 def ceiling(votes, contents=None, **options):
     contents = range(len(votes)) if contents is None else contents
     return human_ceiling(np.array(votes), list(contents), rng=rng(), **options)
+
+
+def against_majority(votes, contents=None, **options):
+    contents = range(len(votes)) if contents is None else contents
+    return leave_one_out_score(np.array(votes), list(contents), rng=rng(), **options)
 
 
 def test_two_who_agree_and_two_who_differ_make_one_half():
@@ -33,6 +39,45 @@ def test_the_ceiling_is_unbiased_for_any_number_of_votes(n, p):
     k = np.arange(n + 1)
     each = [ceiling([[i, n - i]], n_boot=1).value for i in k]
     assert np.dot(binom.pmf(k, n, p), each) == pytest.approx(p**2 + (1 - p) ** 2, abs=1e-9)
+
+
+def test_each_vote_is_held_against_the_majority_of_the_others():
+    # Of three against one, three meet two to one on their side, and one meets three.
+    assert against_majority([[3, 1]]).value == 3 / 4
+    # Of three against two, three meet two to two, which is half right, and two meet three to one.
+    assert against_majority([[3, 2]]).value == 3 / 5 / 2
+    assert against_majority([[2, 2]]).value == 0
+
+
+@steady
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=8))
+def test_the_score_against_the_majority_is_what_leaving_out_vote_by_vote_finds(votes):
+    tasks = []
+    for first, second in votes:
+        each = [1] * first + [-1] * second
+        if len(each) >= 2:
+            tasks.append(np.mean([(1 + np.sign(sum(each) - vote) * vote) / 2 for vote in each]))
+    if tasks:
+        assert against_majority(votes).value == pytest.approx(np.mean(tasks), abs=1e-12)
+    else:
+        with pytest.raises(NotIdentified, match="no task has votes of two annotators"):
+            against_majority(votes)
+
+
+def test_with_two_votes_a_task_the_majority_is_a_random_other_annotator():
+    votes = rng().multinomial(2, [0.7, 0.3], size=50)
+    assert against_majority(votes) == ceiling(votes)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 60])
+def test_the_score_against_the_majority_grows_from_the_ceiling_to_the_share_of_the_larger_side(n):
+    p, k = 0.7, np.arange(n + 1)
+    each = [against_majority([[i, n - i]], n_boot=1).value for i in k]
+    expected = np.dot(binom.pmf(k, n, p), each)
+    # Of n - 1 others, the odds of a majority for either side, and half of an even split.
+    majority = binom.sf((n - 1) / 2, n - 1, p) + binom.pmf((n - 1) / 2, n - 1, p) / 2
+    assert expected == pytest.approx(p * majority + (1 - p) * (1 - majority), abs=1e-9)
+    assert p**2 + (1 - p) ** 2 - 1e-9 <= expected <= p + 1e-9
 
 
 def test_every_task_counts_once_however_many_judged_it():
@@ -77,7 +122,7 @@ def test_many_tasks_on_few_images_widen_the_interval():
     votes = np.repeat([[4, 0], [2, 2], [3, 1], [0, 4], [2, 2]], 25, axis=0)
     alone = ceiling(votes)
     clustered = ceiling(votes, np.repeat(["v", "w", "x", "y", "z"], 25))
-    assert clustered.value == alone.value
+    assert clustered.value == pytest.approx(alone.value)
     assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
 
 

@@ -1,21 +1,28 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from evaluation.statistics import (
-    Comparisons,
-    NotIdentified,
+from evaluation.statistics.comparisons import Comparisons
+from evaluation.statistics.estimate import NotIdentified
+from evaluation.statistics.multiplicity import benjamini_hochberg_adjusted, holm_adjusted
+from evaluation.statistics.preference import (
     PairPreference,
     binomial_p,
-    holm_adjusted,
+    clopper_pearson_interval,
+    first_choice_shares,
     pairwise_table,
     wilson_interval,
     win_shares,
 )
+from evaluation.statistics.rankings import Rankings
+
+DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 steady = settings(deadline=None)  # a busy machine is no failure
 
@@ -53,15 +60,51 @@ def test_wilson_of_losses_mirrors_wilson_of_wins(wins_of):
     assert (won.low, won.high) == pytest.approx((1 - lost.high, 1 - lost.low), abs=1e-12)
 
 
-def test_wilson_without_judgments_has_no_value():
+@pytest.mark.parametrize("interval", [wilson_interval, clopper_pearson_interval])
+def test_a_share_without_judgments_has_no_value(interval):
     with pytest.raises(NotIdentified, match="no judgments"):
-        wilson_interval(0, 0)
+        interval(0, 0)
 
 
+@pytest.mark.parametrize("interval", [wilson_interval, clopper_pearson_interval])
 @pytest.mark.parametrize("bad", [(-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0), (1, 5, 0.0)])
-def test_wilson_refuses_what_is_no_share(bad):
+def test_what_is_no_share_has_no_interval(interval, bad):
     with pytest.raises(ValueError, match="expected"):
-        wilson_interval(*bad)
+        interval(*bad)
+
+
+def test_the_exact_interval_of_81_in_263_is_newcombes_published_one():
+    # Newcombe (1998), Statistics in Medicine 17, 857-872, Table I, method 5: 0.2527, 0.3676.
+    share = clopper_pearson_interval(81, 263)
+    assert (share.low, share.high) == pytest.approx((0.2527, 0.3676), abs=5e-5)
+
+
+@steady
+@given(
+    st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.sampled_from([0.5, 0.9, 0.95, 0.999]),
+)
+def test_the_exact_interval_agrees_with_scipy(wins_of, confidence):
+    k, n = wins_of
+    share = clopper_pearson_interval(k, n, confidence)
+    expected = binomtest(k, n).proportion_ci(confidence, method="exact")
+    assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert 0 <= share.low <= share.value <= share.high <= 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9, 14, 30])
+def test_the_exact_interval_never_misses_more_often_than_it_says_also_with_ties(n):
+    intervals = [clopper_pearson_interval(half / 2, n) for half in range(2 * n + 1)]
+    low, high = np.array([(share.low, share.high) for share in intervals]).T
+    for win in np.linspace(0, 1, 21):
+        for tie in np.linspace(0, 1 - win, 11):
+            sums = np.array([1.0])  # the distribution of the score, by halves
+            for _ in range(n):
+                sums = np.convolve(sums, [1 - win - tie, tie, win])
+            truth = win + tie / 2
+            # Rounding of the truth must not put it outside a bound that equals it.
+            assert sums[low > truth + 1e-9].sum() <= 0.025
+            assert sums[high < truth - 1e-9].sum() <= 0.025
 
 
 @steady
@@ -72,13 +115,6 @@ def test_the_binomial_p_value_agrees_with_scipy(wins, losses):
     else:
         expected = binomtest(wins, wins + losses).pvalue
         assert binomial_p(wins, losses) == pytest.approx(expected, rel=1e-9)
-
-
-@settings(steady, max_examples=25)  # statsmodels takes 40 ms each
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_holms_adjustment_agrees_with_statsmodels(p):
-    expected = multipletests(p, method="holm")[1]
-    np.testing.assert_allclose(holm_adjusted(np.array(p)), expected, atol=1e-15)
 
 
 def test_a_condition_wins_the_share_of_judgments_that_it_took_part_in():
@@ -117,10 +153,35 @@ def test_pairs_never_compared_are_listed_and_cost_the_others_nothing():
     )
     rows = {(row.a, row.b): row for row in pairwise_table(c)}
     assert rows["avif", "webp"] == PairPreference(
-        "avif", "webp", 0, 0, None, None, None, None, None, "never compared"
+        "avif", "webp", 0, 0, None, None, None, None, None, None, "never compared"
     )
     assert rows["avif", "jpeg"].p_adjusted == pytest.approx(2 * rows["avif", "jpeg"].p)
     assert rows["jpeg", "webp"].p_adjusted == pytest.approx(rows["jpeg", "webp"].p)
+
+
+def test_p_values_of_pairs_are_adjusted_by_holm_and_by_benjamini_and_hochberg():
+    rows = pairwise_table(
+        Comparisons.from_rows(
+            judged("avif", "jpeg", "left", 8)
+            + judged("jpeg", "webp", "right", 6)
+            + judged("avif", "webp", "left", 3)
+            + judged("avif", "webp", "right", 2)
+        )
+    )
+    p = np.array([row.p for row in rows])
+    np.testing.assert_array_equal([row.p_adjusted for row in rows], holm_adjusted(p))
+    expected = benjamini_hochberg_adjusted(p)
+    np.testing.assert_array_equal([row.p_adjusted_bh for row in rows], expected)
+
+
+def test_a_table_of_pairs_has_the_interval_that_one_asks_for():
+    c = Comparisons.from_rows(judged("jpeg", "webp", "left", 7) + judged("jpeg", "webp", "tie"))
+    (score,), (exact,) = pairwise_table(c), pairwise_table(c, interval="exact")
+    assert (score.low, score.high) == (wilson_interval(7.5, 8).low, wilson_interval(7.5, 8).high)
+    assert (exact.low, exact.high) == (clopper_pearson_interval(7, 8).low, 1.0)
+    assert (exact.a_preferred, exact.p) == (score.a_preferred, score.p)
+    with pytest.raises(ValueError, match="expected score or exact, found 'wald'"):
+        pairwise_table(c, interval="wald")
 
 
 def test_a_unanimous_pair_has_an_interval_that_stops_at_one():
@@ -148,3 +209,96 @@ def test_renaming_conditions_renames_the_pairs_and_nothing_else():
     assert after["b", "z"].a_preferred == 1 - before["a", "b"].a_preferred
     assert after["b", "z"].p_adjusted == before["a", "b"].p_adjusted
     assert after["b", "c"] == before["b", "c"]
+
+
+def ranked(*rankings: str, weight: list[int] | None = None) -> Rankings:
+    return Rankings.from_rows([("ann", "x", "0.23", text) for text in rankings], weight=weight)
+
+
+def test_the_share_of_first_choices_is_that_of_rankings_that_rank_the_condition_first():
+    shares = first_choice_shares(ranked("avif > webp > jpeg", "webp > avif > jpeg", "avif > webp"))
+    assert [(row.condition, row.share, row.n) for row in shares] == [
+        ("avif", 2 / 3, 3),
+        ("jpeg", 0.0, 2),
+        ("webp", 1 / 3, 3),
+    ]
+    expected = wilson_interval(2, 3)
+    assert (shares[0].low, shares[0].high) == (expected.low, expected.high)
+
+
+def test_conditions_tied_for_the_first_place_share_it_evenly():
+    avif, jpeg, webp = first_choice_shares(ranked("avif = jpeg = webp", "jpeg = webp > avif"))
+    assert avif.share == pytest.approx(1 / 6)
+    assert jpeg.share == webp.share == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert webp.high == pytest.approx(wilson_interval(5 / 6, 2).high)
+
+
+def test_a_ranking_of_two_is_a_comparison():
+    rankings = ranked("avif > jpeg", "jpeg = avif", "avif > jpeg", "jpeg > webp")
+    firsts, wins = first_choice_shares(rankings), win_shares(rankings.comparisons())
+    for first, win in zip(firsts, wins, strict=True):
+        assert (first.condition, first.share, first.n) == (win.condition, win.share, win.n)
+        assert (first.low, first.high) == (win.low, win.high)
+
+
+orders = st.permutations(["avif", "jpeg", "webp", "bpg"])
+separators = st.lists(st.sampled_from([" > ", " = "]), min_size=3, max_size=3)
+texts = st.builds(
+    lambda order, between: "".join(
+        part for pair in zip(order, [*between, ""], strict=True) for part in pair
+    ),
+    orders,
+    separators,
+)
+
+
+@steady
+@given(st.lists(texts, min_size=1, max_size=12))
+def test_first_choices_of_full_rankings_sum_to_one_and_count_each_as_often_as_it_weighs(rankings):
+    once = first_choice_shares(ranked(*rankings))
+    assert sum(row.share for row in once) == pytest.approx(1.0)
+    thrice = first_choice_shares(ranked(*rankings, weight=[3] * len(rankings)))
+    repeated = first_choice_shares(ranked(*rankings * 3))
+    for one, three, other in zip(once, thrice, repeated, strict=True):
+        assert (three.share, three.low, three.high) == pytest.approx(
+            (other.share, other.low, other.high)
+        )
+        assert (three.share, three.n) == (pytest.approx(one.share), 3 * one.n)
+        assert three.high - three.low < one.high - one.low
+
+
+def test_a_condition_that_was_never_ranked_is_listed_with_the_reason():
+    rows = first_choice_shares(ranked("avif > jpeg", "avif > webp", weight=[2, 0]))
+    assert [(row.condition, row.n, row.reason) for row in rows] == [
+        ("avif", 2, None),
+        ("jpeg", 2, None),
+        ("webp", 0, "never ranked"),
+    ]
+    assert (rows[2].share, rows[2].low, rows[2].high) == (None, None, None)
+
+
+def test_no_rankings_have_no_first_choices_and_strata_are_not_mixed():
+    assert first_choice_shares(ranked()) == []
+    mixed = Rankings.from_rows([("ann", "x", "0.23", "a > b"), ("ann", "x", "0.37", "b > a")])
+    with pytest.raises(ValueError, match=r"2 strata .* would be mixed"):
+        first_choice_shares(mixed)
+    assert [row.share for row in first_choice_shares(mixed.pooled())] == [0.5, 0.5]
+
+
+def test_first_choices_among_sushi_are_the_counts_of_the_published_file():
+    path = DATA / "judgments" / "rankings" / "sushi.soc"
+    if not path.exists():
+        pytest.skip("needs judgments/rankings/sushi.soc")
+    lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+    counts, texts = zip(*(line.split(":") for line in lines), strict=True)
+    rankings = ranked(
+        *(text.replace(",", " > ") for text in texts), weight=[int(count) for count in counts]
+    )
+    shares = first_choice_shares(rankings)
+    for row in shares:
+        firsts = sum(
+            int(count)
+            for count, text in zip(counts, texts, strict=True)
+            if text.split(",")[0].strip() == row.condition
+        )
+        assert (row.share, row.n) == (firsts / 5000, 5000)

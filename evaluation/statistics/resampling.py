@@ -1,0 +1,101 @@
+"""Percentile intervals by drawing clusters with return, for values that are functions of sums.
+
+Judgments on one source image, or by one annotator, are not independent; whole clusters are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from evaluation.statistics.comparisons import FloatArray, IntArray
+from evaluation.statistics.estimate import Estimate
+
+FEWEST_CLUSTERS = 5  # of five there are 126 different samples
+MOST_CLUSTERS = 500
+MOST_UNDEFINED = 0.05
+
+
+def bootstrap_estimate(
+    sums: FloatArray,
+    statistic: Callable[[FloatArray], FloatArray],
+    *,
+    n: int,
+    clusters: str,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> Estimate:
+    """A function of sums over independent clusters, with its percentile bootstrap interval.
+
+    sums : (g, s) float64; what each of g clusters adds to the s sums.
+    statistic : turns (b, s) sums into (b,) values; NaN where they determine none.
+    n : how many units the value rests on. clusters : what the clusters are, in the plural.
+
+    Each of n_boot samples draws g clusters with return (Efron and Tibshirani 1993, "An
+    Introduction to the Bootstrap", ch. 13). More than MOST_CLUSTERS are first dealt at random
+    into so many groups of equal number, which are then drawn: that leaves the variance unbiased
+    and adds to the half-width of the interval a noise of about 3 %, as much as 2000 samples have.
+
+    There is no interval, and a reason, with fewer than FEWEST_CLUSTERS clusters, where all
+    samples give one value, and where more than one sample in twenty gives none; those that give
+    none are otherwise left out. Raises ValueError if confidence or n_boot are out of range.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
+    if n_boot < 1:
+        raise ValueError(f"expected at least one bootstrap sample, found {n_boot}")
+    value = float(statistic(sums.sum(axis=0)[None])[0])
+    method = f"percentile bootstrap over {clusters}"
+    if len(sums) < FEWEST_CLUSTERS:
+        reason = (
+            f"an interval over {clusters} needs {FEWEST_CLUSTERS} of them, and there "
+            f"{'is' if len(sums) == 1 else 'are'} {len(sums)}"
+        )
+        return Estimate(value, None, None, n, method, reason)
+    # A sample may have no variation or no pairs, 0 / 0; its NaN is dealt with below.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = statistic(_drawn_sums(sums, n_boot, rng))
+    defined = values[np.isfinite(values)]
+    if len(defined) < (1 - MOST_UNDEFINED) * n_boot:
+        reason = f"too many samples of the {clusters} leave the value undetermined"
+        return Estimate(value, None, None, n, method, reason)
+    if n_boot > 1 and np.ptp(defined) < 1e-12:  # rounding apart
+        reason = f"all {clusters} agree alike, so a bootstrap over them has nothing to vary"
+        return Estimate(value, None, None, n, method, reason)
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value, float(low), float(high), n, method)
+
+
+def sums_by_cluster(parts: FloatArray, cluster: ArrayLike | None) -> FloatArray:
+    """(g, s) sums of the parts (u, s) of units that share a label of cluster (u,), by label.
+
+    None takes each unit as a cluster of its own. Raises ValueError if the lengths differ.
+    """
+    if cluster is None:
+        return parts
+    labels = np.asarray(cluster)
+    if labels.shape != (len(parts),):
+        raise ValueError(f"cluster: expected shape ({len(parts)},), found {labels.shape}")
+    found, code = np.unique(labels, return_inverse=True)
+    return _sums_by_code(parts, code, len(found))
+
+
+def _sums_by_code(parts: FloatArray, code: IntArray, g: int) -> FloatArray:
+    columns = [np.bincount(code, weights=column, minlength=g) for column in parts.T]
+    return np.stack(columns, axis=1)
+
+
+def _drawn_sums(sums: FloatArray, n_boot: int, rng: np.random.Generator) -> FloatArray:
+    """(n_boot, s) sums over as many clusters as there are, drawn with return."""
+    if len(sums) > MOST_CLUSTERS:
+        group = rng.permutation(len(sums)) % MOST_CLUSTERS
+        sums = _sums_by_code(sums, group, MOST_CLUSTERS)
+    g = len(sums)
+    drawn = rng.integers(g, size=(n_boot, g), dtype=np.uint16)
+    times = np.empty((n_boot, g))
+    for sample, clusters in zip(times, drawn, strict=True):  # one bincount over all is slower
+        sample[:] = np.bincount(clusters, minlength=g)
+    return times @ sums
