@@ -8,8 +8,16 @@ import os
 import platform
 import sys
 
-NAMES = ("rate_search", "serving", "start")
-MEASUREMENTS = ("mean_curves", "encode_memory")
+NAMES = (
+    "rate_search",
+    "serving",
+    "start",
+    "scaling",
+    "krippendorff_alpha",
+    "coverage",
+    "active_sampling",
+)
+MEASUREMENTS = ("mean_curves", "encode_memory", "screening")
 
 
 def main() -> None:

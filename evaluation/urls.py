@@ -12,6 +12,8 @@ urlpatterns = [
     path("studies/<slug:slug>/close", views.close, name="close"),
     path("studies/<slug:slug>/reopen", views.reopen, name="reopen"),
     path("studies/<slug:slug>/stimuli", views.stimuli, name="stimuli"),
+    path("studies/<slug:slug>/report.html", views.report, name="report"),
+    path("studies/<slug:slug>/results.json", views.analysis_json, name="analysis-json"),
     path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),
     path("studies/<slug:slug>/2afc.zip", views.download_dataset, name="dataset-zip"),
 ]

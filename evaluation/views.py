@@ -1,5 +1,6 @@
 """The researcher's pages."""
 
+import json
 import zipfile
 
 from django.contrib import messages
@@ -109,10 +110,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
     found = _study(slug)
     counts = found.judgment_counts()
-    default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
-    population = request.GET.get("judged_by", default)
-    if population not in counts:
-        population = default
+    population = _population(request, counts)
     context = {
         "study": found,
         "encoding": found.encoding_progress(),
@@ -128,18 +126,12 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
     if counts[population]:
-        # Imported here: together they take half a second, which only this page needs.
-        from evaluation import plots
+        # Imported here: together they take half a second, which only these pages need.
         from evaluation.analysis import analyse_study
+        from evaluation.reports import results_context
 
         analysis = analyse_study(found, population=population)
-        title = "Simulated judgments" if population == SIMULATED else ""
-        context |= {
-            "analysis": analysis,
-            "win_share_plot": plots.win_share_plot(analysis, title=title),
-            "scale_plot": plots.scale_plot(analysis, title=title),
-            "n_annotators": len(analysis["annotators"]),
-        }
+        context |= results_context(analysis, is_simulated=context["is_simulated"])
     template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"
     return render(request, template, context)
 
@@ -203,6 +195,40 @@ def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
         yield from archive.finalize()
 
     return download(chunks(), "application/zip", f"{slug}-2afc.zip")
+
+
+@login_required
+@never_cache
+@require_GET
+def report(request: HttpRequest, slug: str) -> HttpResponse:
+    """The results as one file that can be kept and sent."""
+    from evaluation.analysis import analyse_study
+    from evaluation.reports import report_html
+
+    found = _study(slug)
+    population = _population(request, found.judgment_counts())
+    analysis = analyse_study(found, population=population)
+    page = report_html(analysis, title=found.name, is_simulated=population == SIMULATED)
+    return download([page], "text/html; charset=utf-8", f"{slug}-report.html")
+
+
+@login_required
+@never_cache
+@require_GET
+def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
+    """What `analyse --json` prints."""
+    from evaluation.analysis import analyse_study
+
+    found = _study(slug)
+    analysis = analyse_study(found, population=_population(request, found.judgment_counts()))
+    return download([json.dumps(analysis, indent=2)], "application/json", f"{slug}-results.json")
+
+
+def _population(request: HttpRequest, counts: dict[str, int]) -> str:
+    """Whose judgments are asked for; people's, unless only simulated annotators judged."""
+    default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
+    asked = request.GET.get("judged_by", default)
+    return asked if asked in counts else default
 
 
 def _study(slug: str) -> Study:

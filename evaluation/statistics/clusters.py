@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy import sparse, special
 
+from evaluation.statistics.annotator_model import AnnotatorScale
 from evaluation.statistics.batch import bradley_terry_batch
 from evaluation.statistics.choice_models import BRADLEY_TERRY
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
@@ -51,24 +52,14 @@ def robust(comparisons: Comparisons, scale: Scale, *, over: Collection[Cluster] 
     """
     if scale.prior_sd is not None:
         raise ValueError("a robust covariance is for scales without a prior")
-    _require_clusters(comparisons, over)
-    rows = _derivatives(comparisons, scale)
-    clusters = {"annotator": comparisons.annotator, "content": comparisons.content}
-    meat = sum(_meat(clusters[kind], rows) for kind in over)
-    if len(over) == 2:
-        both = comparisons.annotator * len(comparisons.contents) + comparisons.content
-        meat = meat - _meat(both, rows)
     likelihood = Likelihood(
         Outcomes.of(comparisons, sided=scale.side is not None),
         scale.model,
         side_effect=scale.side is not None,
     )
     bread = likelihood.covariance(scale.parameters)
-    values, vectors = np.linalg.eigh(bread @ meat @ bread)
-    covariance = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    n = len(scale.scores)
-
-    errors = np.sqrt(np.diag(covariance))
+    covariance = _sandwich(comparisons, _derivatives(comparisons, scale), bread, over)
+    n, errors = len(scale.scores), np.sqrt(np.diag(covariance))
     return replace(
         scale,
         covariance=covariance[:n, :n],
@@ -76,6 +67,60 @@ def robust(comparisons: Comparisons, scale: Scale, *, over: Collection[Cluster] 
         tie=scale.tie and Parameter(scale.tie.value, float(errors[-1])),
         degrees_of_freedom=float(_fewest(comparisons, over) - 1),
     )
+
+
+def robust_annotators(
+    comparisons: Comparisons, scale: AnnotatorScale, *, over: Collection[Cluster] = BOTH
+) -> AnnotatorScale:
+    """As robust, for a scale with reliabilities of annotators.
+
+    Reliabilities and side biases are taken as found: the derivatives are those by the scores, and
+    the information that of the scores, whatever the annotators' parameters. The mean reliability
+    of those who were asked is the scale's unit, and another crowd's would differ by the
+    reliability_spread over the root of their number; over annotators, that adds
+    spread^2 / k * outer(scores, scores). Without it, intervals of 95 % held the truth in 88 % to
+    93 % of simulated studies, with it in 94 % to 98 % (`benchmarks/coverage.py`).
+    """
+    c = comparisons
+    reliability = scale.reliability[c.annotator]
+    log_odds = reliability * (scale.scores[c.a] - scale.scores[c.b]) + scale.side_bias[c.annotator]
+    by_d = c.weight * reliability * (c.outcome - special.expit(log_odds))
+    rows = np.arange(len(c.outcome))
+    derivatives = sparse.csr_array(
+        (np.concatenate([by_d, -by_d]), (np.tile(rows, 2), np.concatenate([c.a, c.b]))),
+        shape=(len(rows), len(scale.scores)),
+    )
+    covariance = _sandwich(c, derivatives, scale.covariance, over)
+    if "annotator" in over:
+        unit = scale.reliability_spread**2 / c.n_annotators
+        covariance = covariance + unit * np.outer(scale.scores, scale.scores)
+    return replace(
+        scale,
+        covariance=covariance,
+        degrees_of_freedom=float(_fewest(c, over) - 1),
+    )
+
+
+def _sandwich(
+    comparisons: Comparisons,
+    derivatives: sparse.csr_array,
+    bread: FloatArray,
+    over: Collection[Cluster],
+) -> FloatArray:
+    """(p, p) robust covariance of p parameters, from the derivatives (m, p) of each judgment's
+    log-likelihood and the inverse of the information (p, p)."""
+    _require_clusters(comparisons, over)
+    clusters = {"annotator": comparisons.annotator, "content": comparisons.content}
+    meat = sum(_meat(clusters[kind], derivatives) for kind in over)
+    if len(over) == 2:
+        both = comparisons.annotator * len(comparisons.contents) + comparisons.content
+        meat = meat - _meat(both, derivatives)
+    values, vectors = np.linalg.eigh(bread @ meat @ bread)
+    covariance = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    n = len(comparisons.conditions)
+    if np.any(np.diag(covariance)[:n] <= _NO_VARIANCE * np.diag(bread)[:n]):
+        raise NotIdentified("there are too few clusters to tell how far they vary")
+    return np.asarray(covariance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_letters
@@ -11,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from evaluation.statistics.comparisons import BoolArray, FloatArray, IntArray
-from evaluation.statistics.estimate import NotIdentified
+from evaluation.statistics.estimate import NotIdentified, t_quantile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +104,7 @@ def all_pairs(
     *,
     confidence: float = 0.95,
     adjust: Literal["holm", "bh"] = "holm",
+    degrees_of_freedom: float = math.inf,
 ) -> AllPairs:
     """Test every difference between scores.
 
@@ -110,6 +112,7 @@ def all_pairs(
     covariance : (n, n) symmetric array; of the scores, or of the scores against their mean:
         differences have the same variance.
     adjust : "holm" for the family-wise error, "bh" for the false discovery rate.
+    degrees_of_freedom : as Scale.degrees_of_freedom; of Student's t instead of the normal.
 
     The difference divided by its standard error, the root of C[i,i] + C[j,j] - 2 C[i,j], is taken
     as standard normal (Wald 1943, "Tests of statistical hypotheses concerning several parameters
@@ -119,19 +122,24 @@ def all_pairs(
     """
     scores = np.asarray(scores, dtype=np.float64)
     covariance = np.asarray(covariance, dtype=np.float64)
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
     if adjust not in ADJUSTMENTS:
         raise ValueError(f"adjust: expected {' or '.join(ADJUSTMENTS)}, found {adjust!r}")
     error = _standard_errors(scores, covariance)
     difference = scores[:, None] - scores
-    half = special.ndtri((1 + confidence) / 2) * error
-    p = 2 * special.ndtr(-np.abs(difference) / np.where(error > 0, error, 1.0))
-    p = np.where(np.isnan(error), np.nan, p)
+    half = t_quantile(confidence, degrees_of_freedom) * error
+    t = np.abs(difference) / np.where(error > 0, error, 1.0)
+    p: FloatArray = np.where(np.isnan(error), np.nan, 2 * _beyond(t, degrees_of_freedom))
     i, j = np.nonzero(np.triu(~np.isnan(p), k=1))
     p_adjusted = p.copy()
     p_adjusted[i, j] = p_adjusted[j, i] = ADJUSTMENTS[adjust](p[i, j])
     return AllPairs(difference, difference - half, difference + half, p, p_adjusted)
+
+
+def _beyond(t: FloatArray, degrees_of_freedom: float) -> FloatArray:
+    """P(T > t) of Student's T, or of a standard normal one."""
+    if math.isinf(degrees_of_freedom):
+        return np.asarray(special.ndtr(-t), dtype=np.float64)
+    return np.asarray(special.stdtr(degrees_of_freedom, -t), dtype=np.float64)
 
 
 def compact_letters(significant: BoolArray, order: Sequence[int] | IntArray) -> list[str]:

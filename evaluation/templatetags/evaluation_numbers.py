@@ -2,7 +2,10 @@
 
 from django import template
 
+from evaluation import labels
+
 register = template.Library()
+register.filter(labels.stratum_title)
 
 
 @register.filter
@@ -13,6 +16,22 @@ def get(mapping: dict, key: str):
 @register.filter
 def percent(share: float) -> str:
     return f"{share:.1%}"
+
+
+@register.filter
+def percent_plain(share: float) -> str:
+    """As a confidence is written: 95 %, 99.5 %."""
+    return f"{100 * share:.10g} %"
+
+
+@register.filter
+def percent_or_dash(share: float | None) -> str:
+    return "–" if share is None else percent(share).replace("-", "\N{MINUS SIGN}")
+
+
+@register.filter
+def seconds_or_dash(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
 
 
 @register.filter
@@ -27,18 +46,113 @@ def p_value(p: float) -> str:
 
 @register.filter
 def codec_rows(stratum: dict) -> list[dict]:
-    """Win share and scale of each codec side by side, the best first."""
-    scores = {each["condition"]: each for each in stratum["scale"] or []}
-    rows = []
-    for share in stratum["win_share"]:
-        score = scores.get(share["condition"], {})
-        rows.append(
-            {
-                **share,
-                "wins": f"{round((share['share'] or 0) * share['n'], 1):.10g}",
-                "score": score.get("score"),
-                "score_low": score.get("low"),
-                "score_high": score.get("high"),
-            }
-        )
-    return sorted(rows, key=lambda row: 1 if row["share"] is None else -row["share"])
+    """Scale and win share of each codec side by side, the best first."""
+    rows = [
+        {
+            **share,
+            "wins": f"{round((share['share'] or 0) * share['n'], 1):.10g}",
+            **_score_of(stratum["scale"], share["condition"]),
+        }
+        for share in stratum["win_share"]
+    ]
+    return sorted(rows, key=lambda row: (_last_if_none(row["score"]), _last_if_none(row["share"])))
+
+
+@register.filter
+def ranking_rows(stratum: dict) -> list[dict]:
+    """First choices and Plackett-Luce score of each codec, the best first."""
+    rows = [
+        {**share, **_score_of(stratum["plackett_luce"], share["condition"])}
+        for share in stratum["first_choice"]
+    ]
+    return sorted(rows, key=lambda row: (_last_if_none(row["score"]), _last_if_none(row["share"])))
+
+
+@register.filter
+def agreement_rows(agreement: dict, is_simulated: bool) -> list[dict]:
+    """The measures that say something of these judgments, the human ceiling always."""
+    return [
+        {
+            **estimate,
+            "label": labels.agreement_label(name, is_simulated=is_simulated),
+            "shown": _agreement_number(name, estimate["value"]),
+            "interval": "[{}, {}]".format(
+                *(_agreement_number(name, estimate[bound]) for bound in ("low", "high"))
+            ),
+        }
+        for name, estimate in agreement.items()
+        if estimate["value"] is not None or name == "human_ceiling"
+    ]
+
+
+@register.filter
+def scale_about(analysis: dict) -> str:
+    """What the scores are, and what their intervals hold."""
+    fits = [each["scale_fit"] for each in analysis["strata"].values() if each["scale_fit"]]
+    if not fits:
+        return ""
+    what = {
+        "log-odds": "log-odds: of two codecs a distance d apart the higher is preferred with "
+        "probability 1 / (1 + exp(\N{MINUS SIGN}d))",
+        "JND": "just noticeable differences: of two codecs 1 apart the higher is preferred by 75 %",
+    }[fits[0]["unit"]]
+    robust = all(fit["interval"].startswith("robust") for fit in fits)
+    how = (
+        "which allow for annotators and source images that differ"
+        if robust
+        else "of which some take judgments as independent, as told below"
+    )
+    return (
+        f"{fits[0]['model']} scores in {what}. Bars are {percent_plain(analysis['confidence'])} "
+        f"intervals, {how}."
+    )
+
+
+@register.filter
+def groups(stratum: dict) -> list[dict]:
+    """The results of each source image or annotator, where they were asked for."""
+    return [
+        {"kind": kind, "name": group[by], **group}
+        for by, kind in (("content", "source image"), ("annotator", "annotator"))
+        for group in stratum.get(f"by_{by}", [])
+    ]
+
+
+@register.filter
+def flagged(annotators: list[dict]) -> list[dict]:
+    return [each for each in annotators if each["flags"]]
+
+
+@register.filter
+def side_by_side(sides: dict) -> list[dict]:
+    """Each codec's score with everybody's judgments, and without the flagged."""
+    scales = [
+        {each["condition"]: each for each in sides[name]["scale"] or []}
+        for name in ("everybody", "without_flagged")
+    ]
+    names = dict.fromkeys(name for scale in scales for name in scale)
+    return [{"condition": name, "scores": [scale.get(name) for scale in scales]} for name in names]
+
+
+def _score_of(scale: list[dict] | None, condition: str) -> dict:
+    found = next((each for each in scale or [] if each["condition"] == condition), {})
+    return {
+        "score": found.get("score"),
+        "score_low": found.get("low"),
+        "score_high": found.get("high"),
+        "group": found.get("group"),
+        "best": found.get("best"),
+    }
+
+
+def _agreement_number(name: str, value: float | None) -> str:
+    """Shares in percent, coefficients as they are."""
+    if value is None:
+        return ""
+    if name in ("human_ceiling", "leave_one_out", "repeat_agreement"):
+        return percent(value)
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _last_if_none(value: float | None) -> float:
+    return float("inf") if value is None else -value

@@ -8,9 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.datasets import judgments_csv
-from evaluation.analysis import analyse, analyse_study
-from evaluation.models import PEOPLE, SIMULATED
+from evaluation.analysis import analyse_study
+from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.statistics import Comparisons
+from evaluation.statistics.options import Options
+from evaluation.statistics.summary import AGREEMENT, summarise
 from tests import factories
 from tests.factories import preferring
 
@@ -30,7 +32,7 @@ def judged_study(name="Sea", *, simulated=(), people=(AVIF_FIRST, AVIF_FIRST, JP
 
 
 def people(study, **options) -> dict:
-    return analyse_study(study, population=PEOPLE, **options)
+    return analyse_study(study, population=PEOPLE, options=Options(**options))
 
 
 def run(*arguments) -> str:
@@ -61,13 +63,16 @@ def test_results_are_those_that_one_computes_by_hand():
     assert avif["high"] == pytest.approx((4 + z**2 / 2 + half) / (6 + z**2), abs=1e-6)
     assert jpeg["share"] == pytest.approx(2 / 6)
 
-    # Of two conditions, the distance is log(4 / 2), with variance 1/4 + 1/2; half on each side.
+    # Of two conditions, the distance is log(4 / 2), half on each side.
     scores = {each["condition"]: each for each in stratum["scale"]}
     assert scores["avif"]["score"] == pytest.approx(math.log(2) / 2)
     assert scores["jpeg"]["score"] == pytest.approx(-math.log(2) / 2)
+    # With judgments taken as independent, its variance is 1/4 + 1/2.
+    plain = people(Study.objects.get(), clusters="neither", model="bradley-terry")
+    [independent, _] = plain["strata"]["0.37"]["scale"]
     width = z * math.sqrt(3 / 4) / 2
-    assert scores["avif"]["low"] == pytest.approx(math.log(2) / 2 - width, abs=1e-6)
-    assert scores["avif"]["high"] == pytest.approx(math.log(2) / 2 + width, abs=1e-6)
+    assert independent["low"] == pytest.approx(math.log(2) / 2 - width, abs=1e-6)
+    assert independent["high"] == pytest.approx(math.log(2) / 2 + width, abs=1e-6)
 
     # Twice the chance of 2 or fewer heads in 6: 2 (1 + 6 + 15) / 64.
     [pair] = stratum["pairs"]
@@ -97,7 +102,11 @@ def test_what_people_and_what_simulations_said_is_never_mixed():
     mixed = judged_study("Mixed", simulated=[JPEG_FIRST] * 4)
     assert mixed.judgment_counts() == {PEOPLE: 6, SIMULATED: 8}
     of_people, of_simulated = people(mixed), analyse_study(mixed, population=SIMULATED)
-    assert of_people["strata"] == people(alone)["strata"]
+    found, expected = (each["strata"]["0.37"] for each in (of_people, people(alone)))
+    for name in ("n_judgments", "n_annotators", "win_share", "pairs", "agreement"):
+        assert found[name] == expected[name]
+    scores = [[each["score"] for each in values["scale"]] for values in (found, expected)]
+    assert scores[0] == pytest.approx(scores[1])  # sides are shuffled, so roundings differ
     stratum = of_simulated["strata"]["0.37"]
     assert (stratum["n_judgments"], stratum["n_annotators"]) == (8, 4)
     assert stratum["win_share"][0]["share"] == 0.0
@@ -185,15 +194,13 @@ def test_json_has_the_keys_that_design_names_whatever_was_judged(choices):
         for name in ("scale", "first_choice"):
             assert stratum[name] is not None or stratum[f"{name}_reason"]
         for each in stratum["scale"] or []:
-            assert each.keys() == {"condition", "score", "low", "high"}
+            assert each.keys() == {"condition", "score", "low", "high", "group", "best"}
         for pair in stratum["pairs"]:
             assert pair.keys() >= {
                 *("a", "b", "n", "a_preferred", "low", "high", "p", "p_adjusted")
             }  # fmt: skip
-        assert stratum["agreement"].keys() == {
-            *("human_ceiling", "krippendorff_alpha", "fleiss_kappa", "kendall_w"),
-            "repeat_agreement",
-        }
+        assert tuple(stratum["agreement"]) == AGREEMENT
+        assert {"human_ceiling", "krippendorff_alpha", "fleiss_kappa", "kendall_w"} < {*AGREEMENT}
         for value in stratum["agreement"].values():
             assert value["value"] is not None or value["reason"]
     assert len(result["annotators"]) == len(choices)
@@ -221,7 +228,8 @@ def test_the_same_judgments_give_the_same_result_in_any_order():
         for k in range(9)
         for pair in (("avif", "jpeg"), ("jpeg", "webp"), ("webp", "avif"))
     ]
-    assert analyse(Comparisons.from_rows(rows)) == analyse(Comparisons.from_rows(rows[::-1]))
+    forth, back = (summarise(Comparisons.from_rows(each)) for each in (rows, rows[::-1]))
+    assert forth == back
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -231,9 +239,9 @@ def test_the_command_prints_tables_and_reasons():
     judged_study(bpp=("0.37", "1.0"), people=[AVIF_FIRST])
     printed = run("Sea")
     assert "0.37 bpp: 2 judgments" in printed
-    assert "avif         wins 100.0%" in printed
+    assert "avif wins 100.0%" in printed
     assert "no scale: avif never lost to jpeg" in printed
-    assert "human ceiling cannot be had (no task has votes of two annotators)" in printed
+    assert "Human ceiling: cannot be had (no task has votes of two annotators)" in printed
 
 
 def test_the_command_takes_a_study_by_name_or_by_slug():

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from evaluation import plots
-from evaluation.analysis import analyse
 from evaluation.statistics import Comparisons
+from evaluation.statistics.summary import summarise
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,7 +23,7 @@ def rows(strata=("0.23", "1.0"), codecs=("avif", "jpeg", "webp")) -> list[tuple[
 
 
 def analysis_of(given) -> dict:
-    return analyse(Comparisons.from_rows(given))
+    return summarise(Comparisons.from_rows(given))
 
 
 def texts(svg: str) -> str:
