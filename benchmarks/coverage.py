@@ -19,6 +19,7 @@ CROWDS = (  # annotators, source images, judgments of each pair on each image, s
 )
 SCORES = np.linspace(0.8, -0.8, 5)
 N_BOOT = 1000
+ENDLESS = {"n_annotators": 1000, "n_contents": 1000, "judgments_per_task": 20}
 
 
 def run() -> list[dict]:
@@ -27,12 +28,23 @@ def run() -> list[dict]:
 
 
 def _covered(annotators, contents, each, annotator_sd, content_sd, *, studies: int) -> dict:
-    from evaluation.statistics import bradley_terry, cluster_bootstrap, fit_scale, robust
+    from evaluation.statistics import (
+        bradley_terry,
+        cluster_bootstrap,
+        fit_annotators,
+        fit_scale,
+        robust,
+        robust_annotators,
+    )
     from evaluation.statistics.scaling import profile_interval
     from evaluation.statistics.simulated import population_shares, simulate_study
 
     spreads = {"annotator_sd": annotator_sd, "content_sd": content_sd}
     truth = bradley_terry(population_shares(SCORES, **spreads)).scores
+    # Reliabilities find another scale where liking differs; a huge study tells which.
+    endless = simulate_study(SCORES, **ENDLESS, **spreads, rng=np.random.default_rng(2**31))
+    reliable = fit_annotators(endless).scores
+    reliable_truth = (reliable - reliable[::-1]) / 2  # SCORES lie evenly about 0
     holds: dict[str, list] = {}
     for seed in range(studies):
         rng = np.random.default_rng(seed)
@@ -56,6 +68,10 @@ def _covered(annotators, contents, each, annotator_sd, content_sd, *, studies: i
         }
         for name, (low, high) in intervals.items():
             holds.setdefault(name, []).append((low <= truth) & (truth <= high))
+        low, high = robust_annotators(study, fit_annotators(study)).interval()
+        holds.setdefault("with reliabilities", []).append(
+            (low <= reliable_truth) & (reliable_truth <= high)
+        )
     shares = {name: f"{np.mean(held):.1%}" for name, held in holds.items()}
     crowd = {"annotators": annotators, "images": contents, "judgments": len(study.outcome)}
     return crowd | spreads | {"studies": studies} | shares

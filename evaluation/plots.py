@@ -35,7 +35,9 @@ def scale_plot(analysis: dict, *, title: str = "") -> str | None:
     if not rows:
         return None
     fits = [each["scale_fit"] for each in analysis["strata"].values() if each["scale_fit"]]
-    x = alt.X("score:Q", title=f"closer to the original → ({fits[0]['unit']})")
+    # Panels side by side have no room for more.
+    what = "closer to the original →" if len(fits) == 1 else "closer →"
+    x = alt.X("score:Q", title=f"{what} ({fits[0]['unit']})")
     letters = (
         alt.Chart()
         .mark_text(dx=6, align="left", fontSize=11, color=TEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from evaluation.statistics.estimate import (
 )
 
 _STEPS = 100
-_LEAST_SD, _MOST_SD = 1e-3, 5.0  # log-odds; below the least, images are all alike
+_LEAST_SD, _MOST_SD = 1e-2, 5.0  # log-odds; below the least, images are all alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,16 +78,23 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
     model = _Model(_wins_by_content(comparisons))
 
     def loss(log_sd: float) -> float:
+        # Where scores of single images run apart without end, the spread is too large to be true.
         try:
-            return -model.fit(float(np.exp(log_sd))).log_likelihood
-        except NotConverged:  # images so unlike that their own judgments separate
-            return np.inf
+            value = -model.fit(float(np.exp(log_sd))).log_likelihood
+        except (NotConverged, linalg.LinAlgError):
+            value = math.inf
+        if not math.isfinite(value):
+            model.start_over()
+            return math.inf
+        return value
 
     bounds = (float(np.log(_LEAST_SD)), float(np.log(_MOST_SD)))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     best = float(found.x)
     if loss(bounds[0]) <= loss(best):
         best = bounds[0]
+    if math.isinf(loss(best)):
+        raise NotConverged("no spread of source images could be fitted")
     level = loss(best) + normal_quantile(confidence) ** 2 / 2
     low = (
         0.0
@@ -125,13 +133,17 @@ class _Fit:
 
 class _Model:
     def __init__(self, wins: FloatArray) -> None:
-        c, n, _ = wins.shape
+        n = wins.shape[1]
         i, j = np.triu_indices(n, 1)
         self.left = wins[:, i, j]
         self.total = self.left + wins[:, j, i]
         self.basis = linalg.helmert(n).T
         self.design = self.basis[i] - self.basis[j]
-        self.mean, self.each = np.zeros(n - 1), np.zeros((c, n - 1))
+        self.start_over()
+
+    def start_over(self) -> None:
+        self.mean = np.zeros(self.basis.shape[1])
+        self.each = np.zeros((len(self.total), self.basis.shape[1]))
 
     def fit(self, sd: float) -> _Fit:
         """The scores that maximise the marginal likelihood given sd, from the last ones found."""
@@ -149,7 +161,7 @@ class _Model:
             uphill = uphill - np.einsum("ckl,cm,ml->k", drawn, slope, self.design) / 2
             step = linalg.solve(schur, uphill, assume_a="pos")
             self.mean = self.mean + step
-            if float(step @ schur @ step) < 1e-14:
+            if float(step @ schur @ step) < 1e-10:
                 break
         else:
             raise NotConverged(f"scores did not settle in {_STEPS} steps")
@@ -178,7 +190,7 @@ class _Model:
             uphill = (self.left - self.total * p) @ self.design
             uphill = uphill - precision * (self.each - self.mean)
             step = np.einsum("ckl,cl->ck", inverse, uphill)
-            if float(np.sum(step * uphill)) < 1e-16:
+            if float(np.sum(step * uphill)) < 1e-12:
                 return p, np.asarray(inverse, np.float64)
             size = 1.0
             while (raised := self._value(self.each + size * step, precision)) < value - 1e-12 * abs(

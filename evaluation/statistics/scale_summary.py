@@ -25,7 +25,7 @@ from evaluation.statistics.options import ANNOTATORS, CLUSTERS, MODELS, Options
 from evaluation.statistics.rankings import Rankings
 from evaluation.statistics.scaling import Parameter, Scale, fit_scale
 
-FEWEST_ANNOTATORS, FEWEST_EACH = 5, 10
+FEWEST_ANNOTATORS, FEWEST_EACH = 5, 20
 CANNOT = (NotIdentified, NotConverged)
 Document = dict[str, Any]
 
@@ -85,7 +85,7 @@ def _clustered(
                 clustered: Scale | AnnotatorScale = robust_annotators(comparisons, scale, over=over)
             else:
                 clustered = robust(comparisons, scale, over=over)
-        except NotIdentified as error:
+        except CANNOT as error:
             reason = reason or explained(error, comparisons)
         else:
             return _Fitted(clustered, over, reason, model, model_reason)
