@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import linalg, optimize, special
@@ -19,7 +20,9 @@ from evaluation.statistics.estimate import (
 )
 
 _STEPS = 100
-_LEAST_SD, _MOST_SD = 1e-2, 5.0  # log-odds; below the least, images are all alike
+_NO_FIT = 1e12  # a loss that no fit has, and that searches can reckon with
+_PRECISION = 1e-3  # of log sd, and of scores in standard errors
+_LEAST_SD, _MOST_SD = 1e-2, 8.0  # log-odds; below the least, images are all alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,36 +80,24 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
     require_connection(comparisons.win_matrix())
     model = _Model(_wins_by_content(comparisons))
 
+    @cache  # so that the search sees one value at one place, wherever it comes from
     def loss(log_sd: float) -> float:
         # Where scores of single images run apart without end, the spread is too large to be true.
         try:
             value = -model.fit(float(np.exp(log_sd))).log_likelihood
-        except (NotConverged, linalg.LinAlgError):
-            value = math.inf
-        if not math.isfinite(value):
+        except (NotConverged, np.linalg.LinAlgError):
+            value = _NO_FIT
+        if not value < _NO_FIT:
             model.start_over()
-            return math.inf
+            return _NO_FIT
         return value
 
-    bounds = (float(np.log(_LEAST_SD)), float(np.log(_MOST_SD)))
-    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    best = float(found.x)
-    if loss(bounds[0]) <= loss(best):
-        best = bounds[0]
-    if math.isinf(loss(best)):
-        raise NotConverged("no spread of source images could be fitted")
-    level = loss(best) + normal_quantile(confidence) ** 2 / 2
-    low = (
-        0.0
-        if loss(bounds[0]) <= level
-        else float(np.exp(optimize.brentq(lambda x: loss(x) - level, bounds[0], best, xtol=1e-6)))
-    )
-    beyond = best + 1.0
-    while loss(beyond) < level:
-        beyond += 1.0
-    high = float(np.exp(optimize.brentq(lambda x: loss(x) - level, best, beyond, xtol=1e-6)))
+    best, low, high = _profile(loss, normal_quantile(confidence) ** 2 / 2)
     fit = model.fit(float(np.exp(best)))
-    sd = 0.0 if best == bounds[0] else fit.sd
+    method, reason = "profile of the restricted likelihood", None
+    if high is None:
+        low, reason = None, "single images' answers are too few, or too unanimous, to bound it"
+    sd = fit.sd if fit.sd > 1.001 * _LEAST_SD else 0.0
     return ContentScale(
         scores=model.basis @ fit.mean,
         covariance=model.basis @ fit.covariance @ model.basis.T,
@@ -114,9 +105,44 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
         content_errors=np.sqrt(
             np.einsum("ik,ckl,il->ci", model.basis, fit.each_covariance, model.basis)
         ),
-        variation=Estimate(sd, low, high, c, "profile of the restricted likelihood"),
+        variation=Estimate(sd, low, high, c, method, reason),
         log_likelihood=fit.log_likelihood,
     )
+
+
+def _profile(
+    loss: Callable[[float], float], fall: float
+) -> tuple[float, float | None, float | None]:
+    """The log sd of least loss, and the bounds of sd within which the loss rises by no more than
+    fall: 0 below if it never does, None above.
+
+    Raises NotIdentified if the loss falls as far as it can be computed.
+    """
+    grid = np.linspace(np.log(_LEAST_SD), np.log(_MOST_SD), 13)
+    losses = np.array([loss(float(x)) for x in grid])
+    fails = losses >= _NO_FIT
+    known = int(np.argmax(fails)) if fails.any() else len(losses)
+    at = int(np.argmin(losses[:known])) if known else 0
+    if at >= known - 1:
+        raise NotIdentified(
+            "single images' answers are too few, or too unanimous, to tell how far images differ"
+        )
+    best = float(grid[0])
+    if at > 0:
+        bounds = (float(grid[at - 1]), float(grid[at + 1]))
+        found = optimize.minimize_scalar(
+            loss, bounds=bounds, method="bounded", options={"xatol": _PRECISION}
+        )
+        best = float(found.x)
+    level = loss(best) + fall
+
+    def crossing(inner: float, outer: float) -> float:
+        found = optimize.brentq(lambda x: loss(x) - level, inner, outer, xtol=_PRECISION)
+        return float(np.exp(found))
+
+    low = 0.0 if losses[0] <= level else crossing(float(grid[0]), best)
+    above = [k for k in range(at + 1, known) if losses[k] > level]
+    return best, low, crossing(best, float(grid[above[0]])) if above else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,9 +185,9 @@ class _Model:
             leverage = np.einsum("mk,ckl,ml->cm", self.design, inverse, self.design)
             slope = self.total * p * (1 - p) * (1 - 2 * p) * leverage
             uphill = uphill - np.einsum("ckl,cm,ml->k", drawn, slope, self.design) / 2
-            step = linalg.solve(schur, uphill, assume_a="pos")
+            step = np.linalg.solve(schur, uphill)
             self.mean = self.mean + step
-            if float(step @ schur @ step) < 1e-10:
+            if float(step @ schur @ step) < 1e-6:
                 break
         else:
             raise NotConverged(f"scores did not settle in {_STEPS} steps")
