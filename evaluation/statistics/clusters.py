@@ -25,7 +25,7 @@ from evaluation.statistics.scaling import Parameter, Scale, fit_scale
 Cluster = Literal["annotator", "content"]
 BOTH: tuple[Cluster, Cluster] = ("annotator", "content")
 FEWEST_CLUSTERS = 2
-MOST_GROUPS = 30
+MOST_GROUPS = 20
 """Refits of a jackknife over one kind of clusters."""
 _NO_VARIANCE = 1e-9
 """Share of the variance of independent judgments that no longer counts as any."""

@@ -102,9 +102,7 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
         scores=model.basis @ fit.mean,
         covariance=model.basis @ fit.covariance @ model.basis.T,
         content_scores=fit.each @ model.basis.T,
-        content_errors=np.sqrt(
-            np.einsum("ik,ckl,il->ci", model.basis, fit.each_covariance, model.basis)
-        ),
+        content_errors=np.sqrt(np.sum((model.basis @ fit.each_covariance) * model.basis, axis=2)),
         variation=Estimate(sd, low, high, c, method, reason),
         log_likelihood=fit.log_likelihood,
     )
@@ -182,9 +180,9 @@ class _Model:
             # log|A| with A = X'WX + precision, through v: its derivative by v is sum h w' x,
             # where h = x' inverse(A) x, and v moves by `drawn` with scores.
             uphill = precision * (self.each - self.mean).sum(axis=0)
-            leverage = np.einsum("mk,ckl,ml->cm", self.design, inverse, self.design)
+            leverage = np.sum((self.design @ inverse) * self.design, axis=2)
             slope = self.total * p * (1 - p) * (1 - 2 * p) * leverage
-            uphill = uphill - np.einsum("ckl,cm,ml->k", drawn, slope, self.design) / 2
+            uphill = uphill - np.einsum("ckl,cl->k", drawn, slope @ self.design) / 2
             step = np.linalg.solve(schur, uphill)
             self.mean = self.mean + step
             if float(step @ schur @ step) < 1e-6:
@@ -211,7 +209,7 @@ class _Model:
         for _ in range(_STEPS):
             p = special.expit(self.each @ self.design.T)
             weight = self.total * p * (1 - p)
-            information = np.einsum("cm,mk,ml->ckl", weight, self.design, self.design)
+            information = (self.design.T * weight[:, None, :]) @ self.design
             inverse = np.linalg.inv(information + precision * np.eye(len(self.mean)))
             uphill = (self.left - self.total * p) @ self.design
             uphill = uphill - precision * (self.each - self.mean)
