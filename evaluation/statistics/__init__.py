@@ -63,14 +63,13 @@ from evaluation.statistics.screening import (
     Flag,
     Measure,
     Rules,
-    circular_triads,
-    coefficient_of_consistence,
     excluded,
     screen,
     without,
 )
 from evaluation.statistics.simulated import population_shares, simulate_study
 from evaluation.statistics.summary import summarise
+from evaluation.statistics.triads import circular_triads, coefficient_of_consistence
 
 __all__ = [
     "BOTH",

@@ -7,21 +7,26 @@ judgment is deleted. Gold questions count for gold_correct and for times, and fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
+from evaluation.statistics.by_annotator import (
+    for_first,
+    share_of,
+    sums_of,
+    totals_of,
+    with_all_labels,
+)
 from evaluation.statistics.comparisons import BoolArray, Comparisons, FloatArray, IntArray
-from evaluation.statistics.estimate import NotConverged
+from evaluation.statistics.leave_one_out import standardised_likelihood
 from evaluation.statistics.multiplicity import holm_adjusted
 from evaluation.statistics.ratings import question_codes
 from evaluation.statistics.repeats import repeat_counts
+from evaluation.statistics.triads import circular_triads
 
 FEWEST_ANNOTATORS = 5  # of fewer, quartiles and a typical annotator say little
-PRIOR_SD = 2.0  # log-odds: weak beside a few answers, and keeps unanimous ones finite
-_AT_ONCE = 2_000_000  # numbers in an array of one step: bounds memory to about 100 MB
-_STEPS = 100
 
 SOURCES = {
     "gold_correct": (
@@ -155,8 +160,8 @@ def screen(comparisons: Comparisons, rules: Rules | None = None) -> list[Annotat
     function and in SOURCES.
     """
     rules = rules or Rules()
-    c = _rows(comparisons, comparisons.weight > 0)
-    ordinary = _rows(c, np.isnan(c.expected))
+    c = with_all_labels(comparisons, comparisons.weight > 0)
+    ordinary = with_all_labels(c, np.isnan(c.expected))
     columns = {
         "gold_correct": _gold_correct(c, rules),
         "side_bias": _side_bias(ordinary, rules),
@@ -168,7 +173,7 @@ def screen(comparisons: Comparisons, rules: Rules | None = None) -> list[Annotat
         "circular_triads": _circular(ordinary, rules),
         "repeat_agreement": _repeats(ordinary, rules),
     }
-    judgments = _totals(c, c.weight)
+    judgments = totals_of(c, c.weight)
     return [
         AnnotatorReport(
             annotator,
@@ -204,66 +209,6 @@ def without(comparisons: Comparisons, annotators: Sequence[str]) -> Comparisons:
     return comparisons.where(~out[comparisons.annotator])
 
 
-def circular_triads(comparisons: Comparisons) -> tuple[IntArray, IntArray]:
-    """Count each annotator's circular triads, i over j, j over k and k over i, in one question set.
-
-    A triad counts if the annotator decided all its three pairs for one source image in one
-    stratum; of repeats the majority decides, and a pair that stays tied is not decided. Time and
-    memory are linear in the pairs of decided pairs that share their first condition.
-
-    Returns circular (k,) and triads (k,) int64, in the order of comparisons.annotators. For
-    random answers 1/4 of triads is circular, and the number of circular ones among N has variance
-    3 N / 16 (Kendall and Babington Smith 1940): any two triads are then uncorrelated.
-    """
-    c = comparisons
-    n, k = max(len(c.conditions), 1), c.n_annotators
-    question, _ = question_codes(c)
-    key, at = np.unique(question * max(k, 1) + c.annotator, return_inverse=True)
-    net = np.bincount(at, weights=c.weight * _for_first(c), minlength=len(key))
-    some = np.zeros(len(key), dtype=np.int64)  # a row of each question of each annotator
-    some[at] = np.arange(len(at))
-    rows = some[net != 0]
-    first, second = np.minimum(c.a, c.b)[rows], np.maximum(c.a, c.b)[rows]
-    setting = (c.annotator[rows] * max(len(c.contents), 1) + c.content[rows]) * max(
-        len(c.strata), 1
-    ) + c.stratum[rows]
-    block = np.unique(setting, return_inverse=True)[1].astype(np.int64, copy=False)
-    edge = (block * n + first) * n + second
-    order = np.argsort(edge)
-    edge, first, second, block = edge[order], first[order], second[order], block[order]
-    forth = net[net != 0][order] > 0
-    annotator = c.annotator[rows][order]
-    end = np.searchsorted(edge, (block * n + first + 1) * n)  # of those with the same first
-    follow = end - np.arange(len(edge)) - 1
-    ij = np.repeat(np.arange(len(edge)), follow)
-    ik = ij + 1 + np.arange(len(ij)) - np.repeat(np.cumsum(follow) - follow, follow)
-    closing = (block[ij] * n + second[ij]) * n + second[ik]
-    jk = np.minimum(np.searchsorted(edge, closing), max(len(edge) - 1, 0))
-    full = edge[jk] == closing
-    ij, ik, jk = ij[full], ik[full], jk[full]
-    circle = (forth[ij] == forth[jk]) & (forth[ij] != forth[ik])
-    return (
-        np.bincount(annotator[ij[circle]], minlength=k).astype(np.int64),
-        np.bincount(annotator[ij], minlength=k).astype(np.int64),
-    )
-
-
-def coefficient_of_consistence(circular: int, n: int) -> float:
-    """zeta in [0, 1]: 1 without circular triads, 0 with as many as n conditions can have.
-
-    For a full set of n (n - 1) / 2 decided answers: 1 - 24 d / (n^3 - n) for odd n and
-    1 - 24 d / (n^3 - 4 n) for even n, where d is the number of circular triads (Kendall and
-    Babington Smith 1940, "On the method of paired comparisons", Biometrika 31, 324-345).
-    Raises ValueError for n < 3, which have no triads, and if there cannot be so many.
-    """
-    if n < 3:
-        raise ValueError(f"expected at least 3 conditions, found {n}")
-    most = (n**3 - (n if n % 2 else 4 * n)) // 24
-    if not 0 <= circular <= most:
-        raise ValueError(f"expected 0 to {most} circular triads, found {circular}")
-    return 1.0 - circular / most
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
     """One number of all k annotators, and whom it flags.
@@ -292,12 +237,12 @@ class _Column:
 
 def _gold_correct(c: Comparisons, rules: Rules) -> _Column:
     """P(as few right or fewer), if the share of right answers were the threshold, <= alpha."""
-    gold = _rows(c, ~np.isnan(c.expected))
-    n = _totals(gold, gold.weight)
-    right = _totals(gold, gold.weight * (gold.outcome == gold.expected))
+    gold = with_all_labels(c, ~np.isnan(c.expected))
+    n = totals_of(gold, gold.weight)
+    right = totals_of(gold, gold.weight * (gold.outcome == gold.expected))
     p = special.bdtr(right.astype(np.float64), n, rules.gold_correct)
     return _Column(
-        _share(right, n),
+        share_of(right, n),
         n,
         "no gold questions",
         (n > 0) & (p <= rules.alpha),
@@ -309,9 +254,9 @@ def _gold_correct(c: Comparisons, rules: Rules) -> _Column:
 
 def _side_bias(c: Comparisons, rules: Rules) -> _Column:
     """Sides are shuffled, so a careful annotator chooses each in half of the decided answers."""
-    n = _totals(c, c.weight * (c.outcome != 0.5))
-    left = _totals(c, c.weight * (c.outcome == 1.0))
-    bias = _share(left, n) - 0.5
+    n = totals_of(c, c.weight * (c.outcome != 0.5))
+    left = totals_of(c, c.weight * (c.outcome == 1.0))
+    bias = share_of(left, n) - 0.5
     fewer = np.minimum(left, n - left).astype(np.float64)
     p = np.minimum(1.0, 2.0 * special.bdtr(fewer, n, 0.5))
     large = (n >= rules.fewest) & (np.abs(bias) >= rules.side_bias)
@@ -330,8 +275,8 @@ def _too_fast(c: Comparisons, rules: Rules) -> _Column:
     medians, _ = _medians(c)
     crowd = float(np.median(medians[~np.isnan(medians)])) if not np.isnan(medians).all() else 0.0
     limit = max(rules.fast_ms, rules.fast_of_median * crowd)
-    n = _totals(c, c.weight * ~np.isnan(c.response_ms))
-    share = _share(_totals(c, c.weight * (c.response_ms < limit)), n)
+    n = totals_of(c, c.weight * ~np.isnan(c.response_ms))
+    share = share_of(totals_of(c, c.weight * (c.response_ms < limit)), n)
     return _Column(
         share,
         n,
@@ -344,11 +289,11 @@ def _too_fast(c: Comparisons, rules: Rules) -> _Column:
 
 
 def _agreement(c: Comparisons) -> _Column:
-    answer = _for_first(c)
+    answer = for_first(c)
     others, _ = _mean_of_others(c)
     used = c.weight * (answer * np.nan_to_num(others) != 0)
-    n = _totals(c, used)
-    share = _share(_totals(c, used * (answer == np.sign(others))), n)
+    n = totals_of(c, used)
+    share = share_of(totals_of(c, used * (answer == np.sign(others))), n)
     return _Column(share, n, "no decided answers where others have a majority")
 
 
@@ -356,12 +301,12 @@ def _correlation(c: Comparisons, rules: Rules) -> _Column:
     """sum(x y) / sqrt(sum(x^2) sum(y^2)), x the mean answer of the others: Pearson's correlation
     when each question is entered both ways round, so that it does not depend on which condition
     comes first. Fisher's transform, atanh(r), has a variance of about 1 / (n - 2)."""
-    answer = _for_first(c)
+    answer = for_first(c)
     others, heard = _mean_of_others(c)
     w = c.weight * heard
     x = np.where(heard, others, 0.0)
-    n = _totals(c, w)
-    xx, xy, yy = (_sums(c, w * v) for v in (x * x, x * answer, answer * answer))
+    n = totals_of(c, w)
+    xx, xy, yy = (sums_of(c, w * v) for v in (x * x, x * answer, answer * answer))
     known = (xx > 0) & (yy > 0)
     r = np.full(len(n), np.nan)
     r[known] = np.clip(xy[known] / np.sqrt(xx[known] * yy[known]), -1.0, 1.0)
@@ -391,7 +336,7 @@ def _likelihood(c: Comparisons, rules: Rules) -> _Column:
     Here it is first standardised (see _standardised_likelihood), so that having answered many or
     hard questions is no reproach.
     """
-    z, n = _standardised_likelihood(c)
+    z, n = standardised_likelihood(c)
     known = ~np.isnan(z)
     distance = np.full(len(z), np.nan)
     reason = "no decided answers of which the others' scale says anything"
@@ -414,7 +359,7 @@ def _likelihood(c: Comparisons, rules: Rules) -> _Column:
 
 def _circular(c: Comparisons, rules: Rules) -> _Column:
     circular, triads = circular_triads(c)
-    share, crowd = _share(circular, triads), _pooled(circular, triads)
+    share, crowd = share_of(circular, triads), _pooled(circular, triads)
     # Kendall and Babington Smith's variance is the binomial's; away from chance it is somewhat
     # larger, since one slip may close several circles. docs/screening.md tells the false flags.
     p = np.asarray(special.bdtrc(circular - 1.0, triads, crowd), dtype=np.float64)
@@ -434,7 +379,7 @@ def _repeats(c: Comparisons, rules: Rules) -> _Column:
     """Random answers with the crowd's share t of ties are alike with probability
     t^2 + (1 - t)^2 / 2."""
     pairs, alike = repeat_counts(c)
-    share, crowd = _share(alike, pairs), _pooled(alike, pairs)
+    share, crowd = share_of(alike, pairs), _pooled(alike, pairs)
     p = np.asarray(special.bdtr(alike.astype(np.float64), pairs, crowd), dtype=np.float64)
     ties = float(np.mean(c.outcome == 0.5)) if len(c.outcome) else 0.0
     chance = ties**2 + (1 - ties) ** 2 / 2
@@ -450,101 +395,10 @@ def _repeats(c: Comparisons, rules: Rules) -> _Column:
     )
 
 
-def _standardised_likelihood(c: Comparisons) -> tuple[FloatArray, IntArray]:
-    """How likely each annotator's decided answers are, given the scale of all others.
-
-    For each source image and stratum the others' answers give Bradley-Terry scores, the mode
-    under a normal prior of mean 0 and PRIOR_SD (a tie is half a win for each). An answer of which
-    they say that the left is chosen with probability q has log-likelihood log q or log(1 - q);
-    less its expectation this is (y - q) logit(q), with y = 1 for left and 0 for right, and its
-    variance is q (1 - q) logit(q)^2. Returned is the sum over an annotator's answers, divided by
-    the square root of the summed variances: near 0 or above for one who answers as the others,
-    NaN where they say nothing. Ties are left out: the model has no probability for them.
-
-    Returns z (k,), and the number of answers (k,) of which the others' scale says anything.
-    """
-    k, n = c.n_annotators, max(len(c.conditions), 1)
-    group = c.content * max(len(c.strata), 1) + c.stratum
-    entry = group * max(k, 1) + c.annotator
-    order = np.argsort(entry, kind="stable")
-    c, group, entry = _rows(c, order), group[order], entry[order]
-    # Conditions are numbered anew within each group, which may show few of them.
-    shown = np.unique(np.concatenate([group * n + c.a, group * n + c.b]))
-    start = np.searchsorted(shown, group * n)
-    a = np.searchsorted(shown, group * n + c.a) - start
-    b = np.searchsorted(shown, group * n + c.b) - start
-    s = int(max(a.max(initial=0), b.max(initial=0))) + 1
-    entries, first_row = np.unique(entry, return_index=True)
-    first_row = np.append(first_row, len(entry))
-    d = np.zeros(len(entry))
-    at_once = max(1, _AT_ONCE // (s * s))
-    for e in range(0, len(entries), at_once):
-        own_rows = slice(first_row[e], first_row[min(e + at_once, len(entries))])
-        groups, of_entry = np.unique(entries[e : e + at_once] // max(k, 1), return_inverse=True)
-        rows = slice(*np.searchsorted(group, [groups[0], groups[-1] + 1]))
-        of_row = np.searchsorted(groups, group[rows])
-        mine = np.searchsorted(entries[e : e + at_once], entry[own_rows])
-        crowd = _wins(c, rows, of_row, len(groups), a, b, s)
-        own = _wins(c, own_rows, mine, len(of_entry), a, b, s)
-        scores = _scores(crowd[of_entry] - own)
-        d[own_rows] = scores[mine, a[own_rows]] - scores[mine, b[own_rows]]
-    decided = c.weight * (c.outcome != 0.5)
-    q = special.expit(d)
-    excess = _sums(c, decided * (c.outcome - q) * d)
-    variance = _sums(c, decided * q * (1 - q) * d * d)
-    z = np.full(k, np.nan)
-    known = variance > 0
-    z[known] = excess[known] / np.sqrt(variance[known])
-    return z, _totals(c, decided * (d != 0))
-
-
-def _wins(
-    c: Comparisons, rows: slice, of: IntArray, size: int, a: IntArray, b: IntArray, s: int
-) -> FloatArray:
-    """(size, s, s) wins of local conditions a over b among rows, summed by what each is `of`."""
-    left = c.weight[rows] * c.outcome[rows]
-    forth = (of * s + a[rows]) * s + b[rows]
-    back = (of * s + b[rows]) * s + a[rows]
-    sums = np.bincount(forth, left, size * s * s)
-    sums += np.bincount(back, c.weight[rows] - left, size * s * s)
-    return np.asarray(sums, dtype=np.float64).reshape(size, s, s)
-
-
-def _scores(wins: FloatArray) -> FloatArray:
-    """(B, s) modes of Bradley-Terry scores for wins (B, s, s) under the prior.
-
-    Newton's method, each step shortened by log(1 + r) / r, where r is the largest change of a
-    difference: the logistic likelihood being generalised self-concordant, it then never fails to
-    rise (Sun and Tran-Dinh 2019, "Generalized self-concordant functions: a recipe for Newton-type
-    methods", Mathematical Programming 178, 145-213).
-    """
-    size, s, _ = wins.shape
-    total = wins + wins.transpose(0, 2, 1)
-    won = wins.sum(axis=2)
-    scores = np.zeros((size, s))
-    going = np.flatnonzero(total.any(axis=(1, 2)))
-    diagonal = np.arange(s)
-    for _ in range(_STEPS):
-        if not len(going):
-            return scores
-        here, among = scores[going], total[going]
-        p = special.expit(here[:, :, None] - here[:, None, :])
-        expected = among * p
-        gradient = won[going] - expected.sum(axis=2) - here / PRIOR_SD**2
-        information = expected * (p - 1)
-        information[:, diagonal, diagonal] -= information.sum(axis=2) - PRIOR_SD**-2
-        step = np.linalg.solve(information, gradient[:, :, None])[:, :, 0]
-        r = np.ptp(step, axis=1, keepdims=True)
-        scores[going] = here + step * np.where(r > 0, np.log1p(r) / np.maximum(r, 1e-300), 1.0)
-        # Newton's error is of the order of the square of the step just made.
-        going = going[r[:, 0] > 1e-5]
-    raise NotConverged(f"scores did not settle in {_STEPS} steps")
-
-
 def _mean_of_others(c: Comparisons) -> tuple[FloatArray, BoolArray]:
     """(m,) the mean answer of all other annotators to each row's question, NaN where there is
     none; and (m,) whether there is one."""
-    answer = c.weight * _for_first(c)
+    answer = c.weight * for_first(c)
     question, _ = question_codes(c)
     _, own = np.unique(question * max(c.n_annotators, 1) + c.annotator, return_inverse=True)
     count = np.bincount(question, c.weight)[question] - np.bincount(own, c.weight)[own]
@@ -553,11 +407,6 @@ def _mean_of_others(c: Comparisons) -> tuple[FloatArray, BoolArray]:
     mean = np.full(len(answer), np.nan)
     mean[heard] = total[heard] / count[heard]
     return mean, heard
-
-
-def _for_first(c: Comparisons) -> FloatArray:
-    """(m,) 1 where the condition that comes first in c.conditions was chosen, -1, or 0: a tie."""
-    return np.asarray(np.where(c.a < c.b, 2 * c.outcome - 1, 1 - 2 * c.outcome))
 
 
 def _medians(c: Comparisons) -> tuple[FloatArray, IntArray]:
@@ -588,33 +437,3 @@ def _against_crowd(n: IntArray, rules: Rules) -> BoolArray:
 
 def _pooled(hits: IntArray, n: IntArray) -> float:
     return float(hits.sum() / max(int(n.sum()), 1))
-
-
-def _share(hits: IntArray, n: IntArray) -> FloatArray:
-    """(k,) hits / n; NaN where n is 0."""
-    return np.asarray(np.where(n > 0, hits / np.maximum(n, 1), np.nan))
-
-
-def _sums(c: Comparisons, values: FloatArray | IntArray) -> FloatArray:
-    """(k,) sums of values (m,) by annotator."""
-    return np.bincount(c.annotator, values, c.n_annotators).astype(np.float64)
-
-
-def _totals(c: Comparisons, counts: FloatArray | IntArray) -> IntArray:
-    return np.rint(_sums(c, counts)).astype(np.int64)
-
-
-def _rows(c: Comparisons, rows: BoolArray | IntArray) -> Comparisons:
-    """As c.where(rows), but with all labels, so that annotators keep their codes."""
-    return replace(
-        c,
-        annotator=c.annotator[rows],
-        content=c.content[rows],
-        stratum=c.stratum[rows],
-        a=c.a[rows],
-        b=c.b[rows],
-        outcome=c.outcome[rows],
-        weight=c.weight[rows],
-        response_ms=c.response_ms[rows],
-        expected=c.expected[rows],
-    )

@@ -13,6 +13,7 @@ from evaluation.statistics.annotator_model import fit_annotators
 from evaluation.statistics.comparisons import Comparisons
 from evaluation.statistics.concordance import kendall_w
 from evaluation.statistics.estimate import Estimate, NotIdentified
+from evaluation.statistics.leave_one_out import PRIOR_SD
 from evaluation.statistics.options import Options
 from evaluation.statistics.plackett_luce import plackett_luce
 from evaluation.statistics.rankings import Rankings
@@ -27,7 +28,7 @@ from evaluation.statistics.scale_summary import (
     scale_document,
     scale_rows,
 )
-from evaluation.statistics.screening import PRIOR_SD, AnnotatorReport, excluded, screen, without
+from evaluation.statistics.screening import AnnotatorReport, excluded, screen, without
 
 NO_JUDGMENTS = "there are no judgments"
 NO_RANKINGS = "it is a result of rankings, and these are pairs"

@@ -14,19 +14,10 @@ from scipy.stats import binomtest, norm
 from statsmodels.stats.multitest import multipletests
 
 from evaluation.statistics.comparisons import Comparisons
+from evaluation.statistics.leave_one_out import PRIOR_SD, _scores, standardised_likelihood
 from evaluation.statistics.reading import read_judgments
-from evaluation.statistics.screening import (
-    PRIOR_SD,
-    SOURCES,
-    Rules,
-    _scores,
-    _standardised_likelihood,
-    circular_triads,
-    coefficient_of_consistence,
-    excluded,
-    screen,
-    without,
-)
+from evaluation.statistics.screening import SOURCES, Rules, excluded, screen, without
+from evaluation.statistics.triads import circular_triads, coefficient_of_consistence
 
 steady = settings(deadline=None)  # a busy machine is no failure
 DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -291,7 +282,7 @@ def slow_likelihood(c, name):
 def test_likelihood_given_the_others_is_that_of_a_plain_program():
     data = crowd(np.random.default_rng(3), ["careful"] * 7, contents=3, judgments=40, gold=0)
     data = replace(data, outcome=np.where(np.arange(len(data.a)) % 9 == 0, 0.5, data.outcome))
-    z, n = _standardised_likelihood(data)
+    z, n = standardised_likelihood(data)
     decided = np.bincount(data.annotator, data.outcome != 0.5)
     np.testing.assert_array_equal(n, decided)
     for k, name in enumerate(data.annotators):
@@ -386,7 +377,7 @@ def matlab_quantile(x, p):
 
 def test_likelihood_is_counted_in_interquartile_ranges_as_matlab_has_them():
     data = crowd(np.random.default_rng(4), ["careful"] * 9 + ["reversed"], gold=0)
-    z, n = _standardised_likelihood(data)
+    z, n = standardised_likelihood(data)
     lower, upper = matlab_quantile(z, 0.25), matlab_quantile(z, 0.75)
     expected = np.maximum(0, (lower - z) / (upper - lower))
     reports = screen(data)
@@ -397,7 +388,7 @@ def test_likelihood_is_counted_in_interquartile_ranges_as_matlab_has_them():
 def test_answers_to_questions_of_nobody_else_say_nothing_of_likelihood():
     rows = [(name, "x", "1", "p", "q", float(k > 0)) for k, name in enumerate("ABCDEF")]
     rows += [("A", "y", "1", "p", "q", 1.0)] * 5
-    z, n = _standardised_likelihood(table(rows))
+    z, n = standardised_likelihood(table(rows))
     assert n.tolist() == [1] * 6
     assert z[0] < 0
     np.testing.assert_allclose(z[1:], z[1])
