@@ -33,7 +33,7 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
     missed = _missed_rates(study)
     strata = {}
     for stratum in study.strata:  # an empty stratum is a fact, too
-        strata[stratum] = result["strata"].get(stratum) or empty_stratum()
+        strata[stratum] = result["strata"].get(stratum) or empty_stratum(options)
         _name_all(strata[stratum], study.codecs)
         strata[stratum]["missed"] = missed.get(stratum, [])
     result["strata"] = strata

@@ -221,7 +221,11 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
 
     found = _study(slug)
     analysis = analyse_study(found, population=_population(request, found.judgment_counts()))
-    return download([json.dumps(analysis, indent=2)], "application/json", f"{slug}-results.json")
+    return download(
+        [json.dumps(analysis, indent=2, allow_nan=False)],
+        "application/json",
+        f"{slug}-results.json",
+    )
 
 
 def _population(request: HttpRequest, counts: dict[str, int]) -> str:

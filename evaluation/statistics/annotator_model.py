@@ -23,6 +23,7 @@ from evaluation.statistics.estimate import (
 MAX_STEPS = 500
 MAX_HALVINGS = 40
 LONGEST_STEP = 2.0  # log-odds, or units of reliability
+NO_DIFFERENCE = 1e-6  # log-odds between the best and the worst condition
 WIDEST_SCALE = 40.0  # log-odds; chances of 1e-17 are no finding of an experiment
 LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 100.0  # of annotators; at the least they count as alike
 
@@ -126,6 +127,8 @@ def fit_annotators(
     fit = _Fit(_Cells.of(comparisons), 1 + side_bias, 0.0 if prior_sd is None else prior_sd**-2)
     fit.require_overlap()
     iterations = fit.maximise()
+    if np.ptp(fit.scores) < NO_DIFFERENCE:
+        raise NotIdentified("no condition is better than another, so reliability has no effect")
     n_annotators, error = len(fit.annotators), np.sqrt(fit.variances_given_data)
     spread = np.where(fit.variances > LEAST_VARIANCE, np.sqrt(fit.variances), 0.0)
     nothing = np.zeros(n_annotators)
@@ -242,8 +245,7 @@ class _Fit:
             change = self._variances_change()
             if self.variances[0] == MOST_VARIANCE and change[0] > 0 and slope < 1e-3:
                 raise NotIdentified(
-                    "annotators contradict each other so much that they have no mean reliability "
-                    "to measure scores by"
+                    "the annotators' answers do not tell a mean reliability to measure scores by"
                 )
             # Steps in log-variance are lengthened while they go one way, and cut when they turn:
             # towards a variance of 0 there would be hundreds.

@@ -18,20 +18,24 @@ from evaluation.statistics.annotator_model import AnnotatorScale, refitted
 from evaluation.statistics.batch import bradley_terry_batch
 from evaluation.statistics.choice_models import BRADLEY_TERRY
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
-from evaluation.statistics.estimate import NotConverged, NotIdentified, t_quantile
+from evaluation.statistics.estimate import (
+    NotConverged,
+    NotIdentified,
+    expanded_tail,
+    t_quantile,
+)
 from evaluation.statistics.likelihood import Likelihood, Outcomes
+from evaluation.statistics.resampling import FEWEST_RESAMPLED, MOST_UNDEFINED
 from evaluation.statistics.scaling import Parameter, Scale, fit_scale
 
 Cluster = Literal["annotator", "content"]
 BOTH: tuple[Cluster, Cluster] = ("annotator", "content")
 FEWEST_CLUSTERS = 2
-MOST_GROUPS = 20
+MOST_GROUPS = 60
 """Refits of a jackknife over one kind of clusters."""
 _NO_VARIANCE = 1e-9
 """Share of the variance of independent judgments that no longer counts as any."""
 _AT_ONCE = 4_000_000  # numbers in an array of resamples: bounds memory
-MOST_FAILED = 0.05
-"""Share of resamples without a scale beyond which the others say nothing of all."""
 
 
 def robust(comparisons: Comparisons, scale: Scale, *, over: Collection[Cluster] = BOTH) -> Scale:
@@ -45,9 +49,11 @@ def robust(comparisons: Comparisons, scale: Scale, *, over: Collection[Cluster] 
     S. L. Zeger 1986, "Longitudinal data analysis using generalized linear models", Biometrika 73,
     13-22); two ways it is that over annotators, plus that over source images, less that over their
     intersections (A. C. Cameron, J. B. Gelbach and D. L. Miller 2011, "Robust inference with
-    multiway clustering", Journal of Business and Economic Statistics 29, 238-249, eq. 2.9), its
-    negative eigenvalues put to 0. Intervals then take Student's t with one degree of freedom less
-    than there are clusters, of the fewer kind (their section 2.3).
+    multiway clustering", Journal of Business and Economic Statistics 29, 238-249). The result is
+    not let fall, in any direction, below that over the intersections alone: what a subtraction
+    leaves may be next to nothing by chance, and of many differences between independent judgments
+    one was then found significant too often. Intervals take Student's t with one degree of freedom
+    less than there are clusters, of the fewer kind.
 
     Raises NotIdentified if there are fewer than two clusters of a kind, or so few that a score
     comes out without any variance.
@@ -79,7 +85,8 @@ def robust_annotators(
 
     The clusters of a kind, at most MOST_GROUPS of them or else in so many groups of nearly equal
     numbers of judgments, are left out one after the other: the covariance is (G - 1) / G times
-    the sum of the squares of the scores' deviations from their mean (B. Efron and R. J.
+    the sum of the squares of the scores' deviations from their mean. Which clusters are grouped
+    depends on their order, and with it a standard error by a few percent (B. Efron and R. J.
     Tibshirani 1993, "An Introduction to the Bootstrap", section 11.5; groups: P. S. Kott 2001,
     "The delete-a-group jackknife", Journal of Official Statistics 17, 521-526). Over both, it is
     the sum of the two less that of independent judgments. The sandwich, by comparison, came out
@@ -92,15 +99,28 @@ def robust_annotators(
     for kind in over:
         group = _groups(getattr(comparisons, kind), comparisons.weight)
         g = int(group.max()) + 1
-        left = np.array([refitted(comparisons, scale, group != k) for k in range(g)])
+        left = np.array([_left_out(comparisons, scale, kind, group, k) for k in range(g)])
         deviations = left - left.mean(axis=0)
         squares, fewest = squares + (g - 1) / g * deviations.T @ deviations, min(fewest, g)
-    covariance = squares - scale.covariance if len(over) == 2 else squares
+    if len(over) == 2:
+        squares = at_least(squares - scale.covariance, scale.covariance)
     return replace(
         scale,
-        covariance=_without_negative(covariance, scale.covariance),
+        covariance=_required(squares, scale.covariance),
         degrees_of_freedom=fewest - 1.0,
     )
+
+
+def _left_out(
+    comparisons: Comparisons, scale: AnnotatorScale, kind: Cluster, group: IntArray, k: int
+) -> FloatArray:
+    try:
+        return refitted(comparisons, scale, group != k)
+    except NotIdentified as error:
+        name = {"annotator": "annotator", "content": "source image"}[kind]
+        labels = getattr(comparisons, f"{kind}s")
+        which = labels[getattr(comparisons, kind)[np.argmax(group == k)]]
+        raise NotIdentified(f"without {name} {which}: {error.template}", *error.groups) from error
 
 
 def _groups(cluster: IntArray, weight: IntArray) -> IntArray:
@@ -124,24 +144,27 @@ def _sandwich(
     log-likelihood and the inverse of the information (p, p)."""
     _require_clusters(comparisons, over)
     clusters = {"annotator": comparisons.annotator, "content": comparisons.content}
-    meat = sum(_meat(clusters[kind], derivatives) for kind in over)
-    if len(over) == 2:
-        both = comparisons.annotator * len(comparisons.contents) + comparisons.content
-        meat = meat - _meat(both, derivatives)
-    return _without_negative(bread @ meat @ bread, bread)
+    squares = sum(_meat(clusters[kind], derivatives) for kind in over)
+    if len(over) == 1:
+        return _required(bread @ squares @ bread, bread)
+    both = comparisons.annotator * len(comparisons.contents) + comparisons.content
+    independent = bread @ _meat(both, derivatives) @ bread
+    return _required(at_least(bread @ squares @ bread - independent, independent), bread)
 
 
-def _without_negative(covariance: FloatArray, independent: FloatArray) -> FloatArray:
-    """The covariance, its negative eigenvalues put to 0.
+def at_least(covariance: FloatArray, least: FloatArray) -> FloatArray:
+    """The covariances (..., p, p), in no direction less than the least ones (..., p, p)."""
+    root, inverse_root = _power(least, 0.5), _power(least, -0.5)
+    values, vectors = np.linalg.eigh(inverse_root @ covariance @ inverse_root)
+    raised = (vectors * np.maximum(values, 1.0)[..., None, :]) @ vectors.swapaxes(-1, -2)
+    return np.asarray(root @ raised @ root)
 
-    Raises NotIdentified if that leaves a parameter next to no variance, compared with that of
-    independent judgments.
-    """
-    values, vectors = np.linalg.eigh(covariance)
-    kept = np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
-    if np.any(np.diag(kept) <= _NO_VARIANCE * np.diag(independent)):
+
+def _required(covariance: FloatArray, usual: FloatArray) -> FloatArray:
+    """Raise NotIdentified if a parameter has next to no variance, compared with the usual one."""
+    if np.any(np.diag(covariance) <= _NO_VARIANCE * np.diag(usual)):
         raise NotIdentified("there are too few clusters to tell how far they vary")
-    return kept
+    return covariance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,25 +187,30 @@ class Bootstrap:
         return int(np.isnan(self.draws[:, 0]).sum())
 
     def interval(self, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Expanded percentile bounds low (n,) and high (n,).
+        """Percentile bounds low (n,) and high (n,), expanded where clusters are few.
 
-        Percentiles are too narrow where there are few clusters, as a normal interval with the
-        uncorrected variance is; so they are taken as much further out as Student's t with the
-        corrected one is (T. C. Hesterberg 2015, "What teachers should know about the bootstrap",
-        The American Statistician 69, 371-386, section 3.5, "expanded percentile").
+        Over one kind of clusters see expanded_tail; over both, draws have the corrected variance
+        already, and only Student's t is allowed for.
 
-        Raises NotIdentified if more than MOST_FAILED of the resamples determine no scale.
+        Raises NotIdentified if there are fewer than FEWEST_RESAMPLED clusters, if more than
+        MOST_UNDEFINED of the resamples determine no scale, or if those that do are all alike.
         """
-        if self.n_failed > MOST_FAILED * len(self.draws):
+        if self.n_clusters < FEWEST_RESAMPLED:
+            raise NotIdentified(
+                f"percentiles of a bootstrap need {FEWEST_RESAMPLED} clusters of a kind, and there "
+                f"are {self.n_clusters}"
+            )
+        if self.n_failed > MOST_UNDEFINED * len(self.draws):
             raise NotIdentified(
                 f"{self.n_failed} of {len(self.draws)} resamples determine no scale: there are too "
                 "few judgments for a bootstrap"
             )
-        g = self.n_clusters
-        further = t_quantile(confidence, g - 1)
-        if len(self.over) == 1:  # draws over both have the corrected variance already
-            further *= math.sqrt(g / (g - 1))
-        tail = float(special.ndtr(-further))
+        if np.any(np.nanstd(self.draws, axis=0) < 1e-9):
+            raise NotIdentified("all clusters answered alike, so resamples have nothing to vary")
+        if len(self.over) == 1:
+            tail = expanded_tail(confidence, self.n_clusters)
+        else:
+            tail = float(special.ndtr(-t_quantile(confidence, self.n_clusters - 1)))
         low, high = np.nanquantile(self.draws, [tail, 1 - tail], axis=0)
         return low, high
 
@@ -215,6 +243,8 @@ def cluster_bootstrap(
     """
     _require_clusters(comparisons, over)
     scale = fit_scale(comparisons) if scale is None else scale
+    if scale.prior_sd is not None:
+        raise ValueError("a bootstrap is for scales without a prior")
     n = len(scale.scores)
     is_plain = scale.model is BRADLEY_TERRY and scale.side is None
     cells, values, rows = _winners(comparisons) if is_plain else _outcomes(comparisons)
@@ -319,11 +349,12 @@ def _between(found: FloatArray, wanted: FloatArray) -> FloatArray:
 
 
 def _power(matrix: FloatArray, exponent: float) -> FloatArray:
-    """Of a symmetric matrix without negative eigenvalues, among the directions that it reaches."""
+    """Of symmetric (..., n, n) without negative eigenvalues, among the directions they reach."""
     values, vectors = np.linalg.eigh(matrix)
-    reached = values > 1e-12 * max(float(values[-1]), 1e-300)
+    largest = np.maximum(values[..., -1:], 1e-300)
+    reached = values > 1e-12 * largest
     powers = np.where(reached, np.where(reached, values, 1.0) ** exponent, 0.0)
-    return np.asarray((vectors * powers) @ vectors.T)
+    return np.asarray((vectors * powers[..., None, :]) @ vectors.swapaxes(-1, -2))
 
 
 def _derivatives(comparisons: Comparisons, scale: Scale) -> sparse.csr_array:

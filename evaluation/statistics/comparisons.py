@@ -32,7 +32,8 @@ class Comparisons:
     annotator, content, stratum : (m,) int64 codes into annotators, contents, strata.
     a, b : (m,) int64 codes into conditions; a was shown on the left, b on the right, a != b.
     outcome : (m,) float64; 1.0 a was chosen, 0.0 b was chosen, 0.5 a tie.
-    weight : (m,) int64 >= 0; how many identical judgments the row stands for, usually 1.
+    weight : (m,) int64 > 0; how many identical judgments the row stands for, usually 1. They are
+        one annotator's: where it matters how many people agree, a row counts once.
     response_ms : (m,) float64; how long the answer took, in milliseconds; NaN where not known.
     expected : (m,) float64; the outcome that a gold question must have, 1.0, 0.0 or 0.5; NaN for
         all others. Gold questions check attention and belong in no scale: see without_gold().
@@ -79,8 +80,8 @@ class Comparisons:
                 raise InvalidComparisons(f"{name}: expected {m} rows, found shape {values.shape}")
         if self.weight.shape != (m,) or self.weight.dtype.kind not in "iu":
             raise InvalidComparisons(f"weight: expected {m} whole numbers")
-        if np.any(self.weight < 0):
-            raise InvalidComparisons("weight: expected no negative number")
+        if np.any(self.weight < 1):
+            raise InvalidComparisons("weight: expected whole numbers from 1 on")
 
     @classmethod
     def from_columns(
@@ -100,7 +101,8 @@ class Comparisons:
 
         annotator, content, stratum : None puts all judgments under one label, "all".
         chosen : "left", "right" or "tie".
-        weight : one count for each row; default 1 each.
+        weight : one count for each row, default 1 each; rows of weight 0 are no judgments, and
+            left out.
         response_ms : NaN where not known; default all.
         expected : the right answer to a gold question, as in chosen; "" for all others.
 
@@ -124,14 +126,16 @@ class Comparisons:
             "stratum": _encoded_or_one(stratum, m, "stratum", by=_number_first),
         }
         unknown = np.broadcast_to(np.nan, m)  # takes no memory
-        return cls(
+        counts = np.broadcast_to(np.int64(1), m) if weight is None else _whole(weight)
+        is_judged = counts != 0
+        table = cls(
             annotator=codes["annotator"][0],
             content=codes["content"][0],
             stratum=codes["stratum"][0],
             a=a,
             b=b,
             outcome=_outcomes(chosen, "chosen", OUTCOMES),
-            weight=np.broadcast_to(np.int64(1), m) if weight is None else _whole(weight),
+            weight=counts if weight is None or is_judged.all() else counts + ~is_judged,
             response_ms=unknown if response_ms is None else np.asarray(response_ms, np.float64),
             expected=unknown
             if expected is None
@@ -141,6 +145,7 @@ class Comparisons:
             strata=codes["stratum"][1],
             conditions=conditions,
         )
+        return table if is_judged.all() else table.where(is_judged)
 
     @classmethod
     def from_rows(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from evaluation.statistics.comparisons import FloatArray, IntArray
@@ -14,8 +16,8 @@ from evaluation.statistics.resampling import bootstrap_estimate, sums_by_cluster
 def kendall_w(
     rank: ArrayLike,
     content: ArrayLike,
+    annotator: ArrayLike,
     *,
-    weight: ArrayLike | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     rng: np.random.Generator,
@@ -25,7 +27,8 @@ def kendall_w(
     rank : (m, n) whole numbers; the place of each condition in each ranking, 1 the closest, equal
         places for ties, 0 for not ranked, as Rankings.rank of one stratum.
     content : (m,) labels; the source image of each ranking.
-    weight : (m,) whole numbers >= 0; how many annotators each row stands for; default 1.
+    annotator : (m,) labels; who ranked. Of several rankings of one content and set of conditions
+        by one annotator the first (of the least row) counts: repeats are not another judge.
 
     W is 1 where all judges give one order. Where they rank at random it is not 0 but 1 / m on
     average for m judges (Friedman's m (n - 1) W has n - 1 degrees of freedom), so compare W only
@@ -46,26 +49,29 @@ def kendall_w(
     for the Behavioral Sciences", 229-238: ties share their mean rank, and W = S / (m^2 (n^3 - n) /
     12 - m sum(t^3 - t) / 12), S the sum of squared deviations of the conditions' rank sums.
     """
-    places, labels, judges = _checked(rank, content, weight)
+    places, labels, names = _checked(rank, content, annotator)
     ranked = places > 0
-    some = (judges > 0) & (ranked.sum(axis=1) >= 2)
-    places, ranked, labels, judges = places[some], ranked[some], labels[some], judges[some]
+    some = ranked.sum(axis=1) >= 2
+    places, ranked, labels, names = places[some], ranked[some], labels[some], names[some]
     # The set of conditions as bytes: one group is one content and one set.
-    _, code = np.unique(labels, return_inverse=True)
-    sets = np.packbits(ranked, axis=1).astype(np.int64)
-    keys = np.column_stack([code, sets])
+    keys = np.column_stack(
+        [
+            np.unique(labels, return_inverse=True)[1],
+            np.packbits(ranked, axis=1).astype(np.int64),
+            np.unique(names, return_inverse=True)[1],
+        ]
+    )
+    _, once = np.unique(keys, axis=0, return_index=True)
+    places, labels, keys = places[once], labels[once], keys[once, :-1]
     _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     of_group = group.reshape(-1)
-    size = _sums(judges, of_group, len(first))
-    w = _concordance(places, judges, of_group, size)
+    size = np.bincount(of_group, minlength=len(first))
+    if not np.any(size >= 2):
+        raise NotIdentified("no two annotators ranked the same conditions of a content")
+    w = _concordance(places, of_group, size)
     used = (size >= 2) & np.isfinite(w)
     if not used.any():
-        alone = not np.any(size >= 2)
-        raise NotIdentified(
-            "no two annotators ranked the same conditions of a content"
-            if alone
-            else "all annotators tied all conditions, so there is no order to agree on"
-        )
+        raise NotIdentified("all annotators tied all conditions, so there is no order to agree on")
     return bootstrap_estimate(
         sums_by_cluster(np.column_stack([w[used], np.ones(used.sum())]), labels[first][used]),
         lambda sums: sums[:, 0] / sums[:, 1],
@@ -78,40 +84,32 @@ def kendall_w(
 
 
 def _checked(
-    rank: ArrayLike, content: ArrayLike, weight: ArrayLike | None
-) -> tuple[IntArray, IntArray, FloatArray]:
-    places, labels = np.asarray(rank), np.asarray(content)
+    rank: ArrayLike, content: ArrayLike, annotator: ArrayLike
+) -> tuple[IntArray, NDArray[Any], NDArray[Any]]:
+    places, labels, names = np.asarray(rank), np.asarray(content), np.asarray(annotator)
     if places.ndim != 2:
         raise ValueError(f"rank: expected shape (m, n), found {places.shape}")
-    if places.dtype.kind not in "iu" or np.any(places < 0):
+    if places.size and (places.dtype.kind not in "iu" or np.any(places < 0)):
         raise ValueError("rank: expected whole numbers >= 0")
-    if labels.shape != (len(places),):
-        raise ValueError(f"content: expected shape ({len(places)},), found {labels.shape}")
-    judges = np.ones(len(places), np.int64) if weight is None else np.asarray(weight)
-    if judges.shape != labels.shape or judges.dtype.kind not in "iu" or np.any(judges < 0):
-        raise ValueError(f"weight: expected {len(places)} whole numbers >= 0")
-    return places, labels, judges.astype(np.float64)
+    for name, found in (("content", labels), ("annotator", names)):
+        if found.shape != (len(places),):
+            raise ValueError(f"{name}: expected shape ({len(places)},), found {found.shape}")
+    return places.astype(np.int64), labels, names
 
 
-def _concordance(
-    places: IntArray, judges: FloatArray, group: IntArray, m: FloatArray
-) -> FloatArray:
-    """(g,) W of each group, whose rows rank the same conditions; NaN where all tie all."""
+def _concordance(places: IntArray, group: IntArray, m: IntArray) -> FloatArray:
+    """(g,) W of each group of m (g,) judges, who rank the same conditions; NaN where all tie
+    all."""
     ranked = places > 0
     n = ranked.sum(axis=1, keepdims=True)
     # Those not ranked come after all others, so as not to move their ranks.
     after = np.where(ranked, places, np.iinfo(np.int64).max)
     ranks = stats.rankdata(after, axis=1)
-    deviation = np.where(ranked, ranks - (n + 1) / 2, 0.0) * judges[:, None]
-    sums = np.stack([_sums(column, group, len(m)) for column in deviation.T], axis=1)
+    deviation = np.where(ranked, ranks - (n + 1) / 2, 0.0)
+    sums = np.stack([np.bincount(group, column, len(m)) for column in deviation.T], axis=1)
     # A ranking's own sum of squares is (n^3 - n) / 12 less its ties' sum(t^3 - t) / 12, so the
     # denominator is m times the sum of these over judges.
-    own = (deviation**2).sum(axis=1) / judges
-    most = m * _sums(own, group, len(m))
+    most = m * np.bincount(group, (deviation**2).sum(axis=1), len(m))
     w = np.full(len(m), np.nan)
     np.divide((sums**2).sum(axis=1), most, out=w, where=most > 0)
     return w
-
-
-def _sums(values: FloatArray, group: IntArray, g: int) -> FloatArray:
-    return np.bincount(group, weights=values, minlength=g).astype(np.float64)

@@ -102,7 +102,9 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
         scores=model.basis @ fit.mean,
         covariance=model.basis @ fit.covariance @ model.basis.T,
         content_scores=fit.each @ model.basis.T,
-        content_errors=np.sqrt(np.sum((model.basis @ fit.each_covariance) * model.basis, axis=2)),
+        content_errors=np.sqrt(
+            np.maximum(np.sum((model.basis @ fit.each_covariance) * model.basis, axis=2), 0.0)
+        ),
         variation=Estimate(sd, low, high, c, method, reason),
         log_likelihood=fit.log_likelihood,
     )

@@ -86,6 +86,18 @@ def t_quantile(confidence: float, degrees_of_freedom: float) -> float:
     return float(special.stdtrit(degrees_of_freedom, (1 + confidence) / 2))
 
 
+def expanded_tail(confidence: float, n_clusters: int) -> float:
+    """The share of bootstrap values to leave out on either side, of n_clusters >= 2 clusters drawn.
+
+    Percentiles are too narrow where clusters are few, as a normal interval with the uncorrected
+    variance is; so they are taken as much further out as Student's t with the corrected one is
+    (T. C. Hesterberg 2015, "What teachers should know about the bootstrap", The American
+    Statistician 69, 371-386, "expanded percentile interval").
+    """
+    g = n_clusters
+    return float(special.ndtr(-math.sqrt(g / (g - 1)) * t_quantile(confidence, g - 1)))
+
+
 def _named(group: Sequence[int], labels: Sequence[str] | None) -> str:
     names = [str(i) if labels is None else labels[i] for i in group]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

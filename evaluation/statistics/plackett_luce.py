@@ -80,8 +80,8 @@ def plackett_luce(rankings: Rankings, *, prior_sd: float | None = None) -> Plack
     generalized Bradley-Terry models", Annals of Statistics 32, 384-406, assumption 1); and where
     ties are so frequent that a tie parameter is infinite. Its groups hold indexes of conditions;
     explain(rankings.conditions) names them. Raises NotConverged if Newton's method does not
-    settle, and ValueError if prior_sd is not above 0, there are several strata, or ties would
-    need more than MOST_ALTERNATIVES sets.
+    settle or ties would need more than MOST_ALTERNATIVES sets, and ValueError if prior_sd is not
+    above 0 or there are several strata.
 
     >>> ranking = ["avif > webp", "avif > webp", "avif > webp", "webp > avif"]
     >>> rankings = Rankings.from_columns(None, None, None, ranking)
@@ -177,7 +177,7 @@ class _Choices:
         sizes = np.count_nonzero(self.sets, axis=1)
         per_set = np.sum([_binomial(sizes, d) for d in (1, *self.orders)], axis=0)
         if self.orders and per_set.sum() > MOST_ALTERNATIVES:
-            raise ValueError(
+            raise NotConverged(
                 f"ties of up to {self.orders[-1]} conditions could have been {per_set.sum():,.0f} "
                 f"sets in these rankings, more than {MOST_ALTERNATIVES:,}: break the largest ties"
             )

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import optimize, sparse, special
 
 from evaluation.statistics.batch import bradley_terry_batch
-from evaluation.statistics.clusters import BOTH, Cluster
+from evaluation.statistics.clusters import BOTH, Cluster, at_least
 from evaluation.statistics.comparisons import BoolArray, Comparisons, FloatArray, IntArray
 from evaluation.statistics.estimate import Estimate, NotIdentified, t_quantile
 from evaluation.statistics.preference import wilson_interval
@@ -250,13 +250,14 @@ def _scales(
         if n_clusters < 2:
             raise NotIdentified(f"intervals over {kind}s need two of them, and there is one")
         meat, fewest = meat + part, min(fewest, n_clusters)
+    robust = bread @ meat @ bread
     if len(over) == 2:
         both = design.annotator * (int(design.content.max()) + 1) + design.content
-        meat = meat - _meat(both, design, surprise, n)[0]
-    robust = bread @ meat @ bread
-    determined = ~np.isnan(scores[:, 0])
-    values, vectors = np.linalg.eigh(robust[determined])
-    robust[determined] = (vectors * np.maximum(values, 0.0)[:, None]) @ vectors.swapaxes(1, 2)
+        independent = bread @ _meat(both, design, surprise, n)[0] @ bread
+        determined = ~np.isnan(scores[:, 0])
+        robust[determined] = at_least(
+            robust[determined] - independent[determined], independent[determined]
+        )
     return scores, robust, float(fewest - 1)
 
 

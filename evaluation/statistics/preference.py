@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
-from evaluation.statistics.estimate import Estimate, NotIdentified
+from evaluation.statistics.estimate import Estimate, NotIdentified, normal_quantile
 from evaluation.statistics.multiplicity import benjamini_hochberg_adjusted, holm_adjusted
 from evaluation.statistics.rankings import Rankings
 
@@ -89,7 +89,7 @@ def wilson_interval(k: float, n: int, confidence: float = 0.95) -> Estimate:
     JASA 22, 209-212: the bounds are the two p that solve (k/n - p)^2 = z^2 p (1 - p) / n.
     """
     _check_share(k, n, confidence)
-    z2 = float(special.ndtri((1 + confidence) / 2)) ** 2
+    z2 = normal_quantile(confidence) ** 2
     share = k / n
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
@@ -204,11 +204,7 @@ def first_choice_shares(rankings: Rankings, *, confidence: float = 0.95) -> list
     shared first places are fractions of a win (see wilson_interval). Conditions never ranked are
     listed with n = 0 and no values. Raises ValueError if there are several strata.
     """
-    if len(rankings.strata) > 1:
-        raise ValueError(
-            f"{len(rankings.strata)} strata ({', '.join(rankings.strata)}) would be mixed: "
-            "take one with in_stratum(), or mix them knowingly with pooled()"
-        )
+    rankings.require_one_stratum()
     first = rankings.rank == 1
     # Every ranking has a first place.
     won = (rankings.weight / first.sum(axis=1)) @ first

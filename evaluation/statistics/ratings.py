@@ -68,8 +68,8 @@ def nominal_answers(comparisons: Comparisons) -> tuple[IntArray, NDArray[np.str_
 
     A unit is a source image, a stratum and an unordered pair of conditions. An annotator who
     judged one more than once counts with the first judgment (of the least row), since repeats
-    are not another rater; a row of weight w counts as w annotators. Gold questions count as all
-    others: see without_gold().
+    are not another rater, and neither are the judgments of a row of weight above 1. Gold questions
+    count as all others: see without_gold().
 
     Returns counts (u, 3) int64, for the condition that comes first in comparisons.conditions
     (FIRST), TIE, and the other condition (SECOND); and contents (u,), the source image of each
@@ -82,9 +82,9 @@ def nominal_answers(comparisons: Comparisons) -> tuple[IntArray, NDArray[np.str_
     chose_first = np.where(c.a < c.b, c.outcome, 1.0 - c.outcome)[rows]
     value = np.rint(SECOND * (1.0 - chose_first)).astype(np.int64)
     u = len(content)
-    counts = np.bincount(unit[rows] * 3 + value, weights=c.weight[rows], minlength=u * 3)
+    counts = np.bincount(unit[rows] * 3 + value, minlength=u * 3)
     contents = np.array(c.contents, dtype=np.str_)[content]
-    return np.rint(counts).astype(np.int64).reshape(u, 3), contents
+    return counts.astype(np.int64).reshape(u, 3), contents
 
 
 def question_codes(comparisons: Comparisons) -> tuple[IntArray, IntArray]:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evaluation.statistics.comparisons import FloatArray, IntArray
-from evaluation.statistics.estimate import Estimate
+from evaluation.statistics.estimate import Estimate, expanded_tail, normal_quantile
 
-FEWEST_CLUSTERS = 5  # of five there are 126 different samples
+FEWEST_RESAMPLED = 8  # percentiles of a bootstrap of fewer are those of a handful of samples
 MOST_CLUSTERS = 500
-MOST_UNDEFINED = 0.05
+MOST_UNDEFINED = 0.05  # share of samples that may determine no value
 
 
 def bootstrap_estimate(
@@ -35,23 +35,23 @@ def bootstrap_estimate(
     n : how many units the value rests on. clusters : what the clusters are, in the plural.
 
     Each of n_boot samples draws g clusters with return (Efron and Tibshirani 1993, "An
-    Introduction to the Bootstrap", ch. 13). More than MOST_CLUSTERS are first dealt at random
-    into so many groups of equal number, which are then drawn: that leaves the variance unbiased
-    and adds to the half-width of the interval a noise of about 3 %, as much as 2000 samples have.
+    Introduction to the Bootstrap", ch. 13); percentiles are expanded (see expanded_tail). More
+    than MOST_CLUSTERS are first dealt at random into so many groups of nearly equal number, which
+    are then drawn: that leaves the variance unbiased and adds to the half-width of the interval a
+    noise of about 3 %, as much as 2000 samples have.
 
-    There is no interval, and a reason, with fewer than FEWEST_CLUSTERS clusters, where all
+    There is no interval, and a reason, with fewer than FEWEST_RESAMPLED clusters, where all
     samples give one value, and where more than one sample in twenty gives none; those that give
     none are otherwise left out. Raises ValueError if confidence or n_boot are out of range.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
+    normal_quantile(confidence)
     if n_boot < 1:
         raise ValueError(f"expected at least one bootstrap sample, found {n_boot}")
     value = float(statistic(sums.sum(axis=0)[None])[0])
     method = f"percentile bootstrap over {clusters}"
-    if len(sums) < FEWEST_CLUSTERS:
+    if len(sums) < FEWEST_RESAMPLED:
         reason = (
-            f"an interval over {clusters} needs {FEWEST_CLUSTERS} of them, and there "
+            f"an interval over {clusters} needs {FEWEST_RESAMPLED} of them, and there "
             f"{'is' if len(sums) == 1 else 'are'} {len(sums)}"
         )
         return Estimate(value, None, None, n, method, reason)
@@ -65,7 +65,8 @@ def bootstrap_estimate(
     if n_boot > 1 and np.ptp(defined) < 1e-12:  # rounding apart
         reason = f"all {clusters} agree alike, so a bootstrap over them has nothing to vary"
         return Estimate(value, None, None, n, method, reason)
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tail = expanded_tail(confidence, min(len(sums), MOST_CLUSTERS))
+    low, high = np.quantile(defined, [tail, 1 - tail])
     return Estimate(value, float(low), float(high), n, method)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -39,6 +40,14 @@ class _Fitted:
     interval_reason: str | None
     model: str
     model_reason: str | None
+
+    def about(self) -> Document:
+        return {
+            "model": self.model,
+            "model_reason": self.model_reason,
+            "interval": f"robust, clustered by {' and '.join(self.over)}" if self.over else "Wald",
+            "interval_reason": self.interval_reason,
+        }
 
 
 def _fitted(comparisons: Comparisons, options: Options) -> _Fitted:
@@ -117,11 +126,8 @@ def scale_document(
         )
     ]
     fit = {
-        "model": fitted.model,
-        "model_reason": fitted.model_reason,
+        **fitted.about(),
         "unit": MODELS[options.model].unit,
-        "interval": f"robust, clustered by {' and '.join(fitted.over)}" if fitted.over else "Wald",
-        "interval_reason": fitted.interval_reason,
         "degrees_of_freedom": _finite(scale.degrees_of_freedom),
         "log_likelihood": scale.log_likelihood,
         "iterations": scale.iterations,
@@ -133,6 +139,7 @@ def scale_document(
                     name: _finite(getattr(tests, name)[i, j])
                     for name in ("difference", "low", "high", "p", "p_adjusted")
                 },
+                "reason": _reason_of(tests, i, j),
             }
             for i, j in combinations(range(len(names)), 2)
         ],
@@ -155,34 +162,27 @@ def _rows(
     ]
 
 
-def _best(comparisons: Comparisons, fitted: _Fitted, options: Options) -> list[float | None]:
-    """In what share of resamples each condition scores highest; None without resamples.
+def _best(comparisons: Comparisons, fitted: _Fitted, options: Options) -> list[float]:
+    """In what share of resamples each condition scores highest.
 
-    Of a scale with reliabilities, whose resamples would take seconds, scores are drawn from the
-    normal distribution of their robust covariance instead.
+    Where clusters cannot be resampled, and of a scale with reliabilities, whose resamples would
+    take seconds, scores are drawn from the normal distribution of their covariance instead.
     """
     scale = fitted.scale
-    nothing: list[float | None] = [None] * len(comparisons.conditions)
-    if not fitted.over:
-        return nothing
-    try:
-        if isinstance(scale, AnnotatorScale):
-            draws = options.rng.multivariate_normal(
-                scale.scores, scale.covariance, size=options.n_boot, method="eigh"
-            )
-        else:
-            plain = scale.model is BRADLEY_TERRY
+    draws = options.rng.multivariate_normal(
+        scale.scores, scale.covariance, size=options.n_boot, method="eigh"
+    )
+    if fitted.over and isinstance(scale, Scale):
+        is_fast = scale.model is BRADLEY_TERRY
+        with suppress(*CANNOT):
             draws = cluster_bootstrap(
                 comparisons,
                 over=fitted.over,
-                n_boot=options.n_boot if plain else min(options.n_boot, 200),
+                n_boot=options.n_boot if is_fast else min(options.n_boot, 200),
                 rng=options.rng,
                 scale=scale,
             ).draws
-        shares = multiplicity.best_with_probability(draws)
-    except CANNOT:
-        return nothing
-    return [float(share) for share in shares.probability]
+    return [float(share) for share in multiplicity.best_with_probability(draws).probability]
 
 
 def _parameter(
@@ -208,14 +208,14 @@ def _parameter(
     return asdict(value)
 
 
-def scale_rows(
-    comparisons: Comparisons, options: Options
-) -> tuple[list[Document] | None, str | None]:
-    """The scale's rows alone, or why there is none."""
+def short_scale(comparisons: Comparisons, options: Options) -> Document:
+    """The scale's rows and how they came about, or why there is none."""
     try:
-        return _rows(comparisons, _fitted(comparisons, options).scale, options), None
+        fitted = _fitted(comparisons, options)
     except CANNOT as error:
-        return None, explained(error, comparisons)
+        return {"scale": None, "scale_reason": explained(error, comparisons)}
+    rows = _rows(comparisons, fitted.scale, options)
+    return {"scale": rows, "scale_reason": None, **fitted.about()}
 
 
 def estimated(ask: Callable[[], Estimate], comparisons: Comparisons) -> Document:
@@ -233,6 +233,10 @@ def absent(reason: str) -> Document:
 def explained(error: Exception, table: Comparisons | Rankings) -> str:
     """The reason, conditions named."""
     return error.explain(table.conditions) if isinstance(error, NotIdentified) else str(error)
+
+
+def _reason_of(tests: multiplicity.AllPairs, i: int, j: int) -> str | None:
+    return tests.reason(i, j) if np.isnan(tests.p[i, j]) else None
 
 
 def _finite(value: float) -> float | None:

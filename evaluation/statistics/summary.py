@@ -26,7 +26,7 @@ from evaluation.statistics.scale_summary import (
     estimated,
     explained,
     scale_document,
-    scale_rows,
+    short_scale,
 )
 from evaluation.statistics.screening import AnnotatorReport, excluded, screen, without
 
@@ -57,11 +57,11 @@ def summarise(
                 used.in_stratum(stratum), _rankings_in(rankings, stratum, left_out), options
             )
             if stratum in used.strata
-            else empty_stratum()
+            else empty_stratum(options)
             for stratum in asked.strata
         },
         "annotators": [
-            _annotator(report, options) | reliability
+            _annotator(report, reliability, options)
             for report, reliability in zip(
                 reports, _reliabilities(asked, reports, options), strict=True
             )
@@ -92,12 +92,10 @@ def summarise_stratum(
     confidence = options.confidence
     scale, scale_reason, scale_fit = scale_document(comparisons, options)
     return {
-        "n_judgments": int(comparisons.weight.sum()),
+        "n_judgments": int((comparisons if rankings is None else rankings).weight.sum()),
         "n_annotators": comparisons.n_annotators,
         "n_contents": len(comparisons.contents),
-        "win_share": [
-            asdict(each) for each in preference.win_shares(comparisons, confidence=confidence)
-        ],
+        "win_share": _win_shares(comparisons, rankings, confidence),
         "scale": scale,
         "scale_reason": scale_reason,
         "scale_fit": scale_fit,
@@ -110,9 +108,10 @@ def summarise_stratum(
     }
 
 
-def empty_stratum() -> Document:
+def empty_stratum(options: Options | None = None) -> Document:
     """The results where nothing was judged: the same keys, and the reason."""
-    nothing = absent(NO_JUDGMENTS)
+    options = options or Options()
+    by: Document = {} if options.by == "stratum" else {f"by_{options.by}": []}
     return {
         "n_judgments": 0,
         "n_annotators": 0,
@@ -126,7 +125,8 @@ def empty_stratum() -> Document:
         "plackett_luce": None,
         "plackett_luce_reason": NO_JUDGMENTS,
         "pairs": [],
-        "agreement": dict.fromkeys(AGREEMENT, nothing),
+        "agreement": {name: absent(NO_JUDGMENTS) for name in AGREEMENT},
+        **by,
     }
 
 
@@ -170,6 +170,17 @@ AGREEMENT = (
 )
 
 
+def _win_shares(
+    comparisons: Comparisons, rankings: Rankings | None, confidence: float
+) -> list[Document]:
+    """Without intervals where the pairs come of rankings, as those of one are not independent."""
+    rows = [asdict(each) for each in preference.win_shares(comparisons, confidence=confidence)]
+    if rankings is None:
+        return rows
+    bare = {"low": None, "high": None, "reason": "pairs of one ranking are not independent"}
+    return [row | bare if row["n"] else row for row in rows]
+
+
 def _agreement(
     comparisons: Comparisons, rankings: Rankings | None, options: Options
 ) -> dict[str, Document]:
@@ -183,7 +194,7 @@ def _agreement(
         if rankings is None:
             raise NotIdentified(NO_RANKINGS)
         return kendall_w(
-            rankings.rank, rankings.content, weight=rankings.weight, rng=options.rng, **how
+            rankings.rank, rankings.content, rankings.annotator, rng=options.rng, **how
         )
 
     ask: dict[str, Callable[[], Estimate]] = {
@@ -215,15 +226,13 @@ def _by(comparisons: Comparisons, options: Options) -> Document:
     groups = []
     for code, label in enumerate(labels):
         part = comparisons.where(codes == code)
-        scale, reason = scale_rows(part, options)
         shares = preference.win_shares(part, confidence=options.confidence)
         groups.append(
             {
                 options.by: label,
                 "n_judgments": int(part.weight.sum()),
                 "win_share": [asdict(each) for each in shares],
-                "scale": scale,
-                "scale_reason": reason,
+                **short_scale(part, options),
             }
         )
     return {f"by_{options.by}": groups}
@@ -238,16 +247,14 @@ def _side_by_side(
         ("everybody", comparisons),
         ("without_flagged", without(comparisons, flagged)),
     ):
-        scale, reason = scale_rows(part, options)
         document[name] = {
             "n_judgments": int(part.weight.sum()),
-            "scale": scale,
-            "scale_reason": reason,
+            **short_scale(part, options),
         }
     return document
 
 
-def _annotator(report: AnnotatorReport, options: Options) -> Document:
+def _annotator(report: AnnotatorReport, reliability: Document, options: Options) -> Document:
     measures = {
         name: getattr(report, name)
         for name in (
@@ -263,14 +270,16 @@ def _annotator(report: AnnotatorReport, options: Options) -> Document:
         )
     }
     flags = () if options.screen == "none" else report.flags
+    reasons = {name: measure.reason for name, measure in measures.items() if measure.value is None}
+    if reliability["value"] is None:
+        reasons["reliability"] = reliability["reason"]
     return {
         "annotator": report.annotator,
         "n": report.n,
         **{name: measure.value for name, measure in measures.items()},
         "flags": [asdict(flag) for flag in flags],
-        "reasons": {
-            name: measure.reason for name, measure in measures.items() if measure.value is None
-        },
+        "reliability": None if reliability["value"] is None else reliability,
+        "reasons": reasons,
     }
 
 
@@ -292,14 +301,16 @@ def _reliabilities(
     )
     try:
         scale = fit_annotators(each, prior_sd=PRIOR_SD)
-    except CANNOT:
-        return [{"reliability": None} for _ in reports]
+    except CANNOT as error:
+        reason = explained(error, each)
+        return [{"value": None, "reason": reason} for _ in reports]
     low, high = scale.reliability_interval(options.confidence)
     found = {
         name: {"value": float(value), "low": float(a), "high": float(b)}
         for name, value, a, b in zip(c.annotators, scale.reliability, low, high, strict=True)
     }
-    return [{"reliability": found.get(report.annotator)} for report in reports]
+    nothing = {"value": None, "reason": "only gold questions were answered"}
+    return [found.get(report.annotator, nothing) for report in reports]
 
 
 def _rankings_in(

@@ -102,8 +102,9 @@ def scale_about(analysis: dict) -> str:
         if robust
         else "of which some take judgments as independent, as told below"
     )
+    models = " or ".join(dict.fromkeys(fit["model"] for fit in fits))
     return (
-        f"{fits[0]['model']} scores in {what}. Bars are {percent_plain(analysis['confidence'])} "
+        f"{models} scores in {what}. Bars are {percent_plain(analysis['confidence'])} "
         f"intervals, {how}."
     )
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
@@ -101,9 +102,15 @@ class Command(BaseCommand):
 
     def write_report(self, path, result, of, *, simulated, **options):
         title = of.stem if isinstance(of, Path) else result["provenance"]["study"]
+        page = report_html(result, title=title, is_simulated=simulated)
+        # Aside, then renamed: a report is whole or not there.
+        aside = path.with_name(f".{path.name}.part")
         try:
-            path.write_text(report_html(result, title=title, is_simulated=simulated))
+            aside.write_bytes(page.encode("utf-8", "replace"))
+            aside.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                aside.unlink()
             raise CommandError(f"The report cannot be written: {error}") from None
         self.stderr.write(f"Report: {path}")
 
@@ -121,8 +128,9 @@ def tables(result: dict, *, is_simulated: bool) -> Iterator[str]:
         yield from _conditions(values)
         if values["scale_reason"]:
             yield f"  no scale: {values['scale_reason']}"
-        elif values["scale_fit"]["interval_reason"]:
-            yield f"  intervals: {_how(values['scale_fit'])}"
+        else:
+            yield from _told(values["scale_fit"])
+        yield from _of_rankings(values)
         for name, estimate in values["agreement"].items():
             if estimate["value"] is not None or name == "human_ceiling":
                 label = agreement_label(name, is_simulated=is_simulated)
@@ -142,10 +150,8 @@ def _conditions(values: dict) -> Iterator[str]:
         if not share["n"]:
             yield f"{name} never compared"
             continue
-        line = (
-            f"{name} wins {share['share']:6.1%} [{share['low']:.1%}, {share['high']:.1%}] "
-            f"of {share['n']}"
-        )
+        interval = "" if share["low"] is None else f" [{share['low']:.1%}, {share['high']:.1%}]"
+        line = f"{name} wins {share['share']:6.1%}{interval} of {share['n']}"
         if score := scores.get(share["condition"]):
             line += f"  score {_interval(score, score['score'])}  {score['group']}"
         yield line
@@ -173,8 +179,27 @@ def _screening(result: dict) -> Iterator[str]:
         yield f"--screen exclude would leave out {', '.join(screening['flagged'])}"
 
 
-def _how(fit: dict) -> str:
-    return f"{fit['interval']}, since {fit['interval_reason']}"
+def _told(fit: dict) -> Iterator[str]:
+    """What the scale is not, and why."""
+    if fit["model_reason"]:
+        yield f"  scores are {fit['model']}'s: {fit['model_reason']}"
+    if fit["interval_reason"]:
+        yield f"  intervals of scores: {fit['interval']}, since {fit['interval_reason']}"
+
+
+def _of_rankings(values: dict) -> Iterator[str]:
+    scores = {each["condition"]: each for each in values["plackett_luce"] or []}
+    for each in values["first_choice"] or []:
+        line = f"  {each['condition']}: "
+        if each["share"] is None:
+            line += each["reason"]
+        else:
+            line += f"first in {each['share']:.1%} [{each['low']:.1%}, {each['high']:.1%}]"
+        if score := scores.get(each["condition"]):
+            line += f", Plackett-Luce {_interval(score, score['score'])}"
+        yield line
+    if values["first_choice"] and values["plackett_luce_reason"]:
+        yield f"  no Plackett-Luce scores: {values['plackett_luce_reason']}"
 
 
 def _interval(bounds: dict, value: float) -> str:

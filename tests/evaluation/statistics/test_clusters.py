@@ -162,13 +162,57 @@ def test_percentiles_are_taken_further_out_where_clusters_are_few():
 
 def test_resamples_without_a_scale_are_counted_and_many_of_them_refused():
     # webp loses only to one annotator, so most resamples that leave this one out fail.
-    rows = [(f"ann{k}", "x", "1", "webp", "jpeg", "left") for k in range(6)]
+    rows = [(f"ann{k}", "x", "1", "webp", "jpeg", "left") for k in range(9)]
     c = Comparisons.from_rows([*rows, ("ann0", "x", "1", "webp", "jpeg", "right")])
     boot = cluster_bootstrap(c, over=("annotator",), n_boot=200, rng=np.random.default_rng(0))
-    # The annotator is left out with probability (5 / 6)^6 = 0.33.
+    # The annotator is left out with probability (8 / 9)^9 = 0.35.
     assert 40 < boot.n_failed < 95
     with pytest.raises(NotIdentified, match=f"{boot.n_failed} of 200 resamples"):
         boot.interval()
+
+
+def test_few_clusters_and_clusters_all_alike_give_no_percentiles():
+    c = crowd(annotators=7)
+    boot = cluster_bootstrap(c, over=("annotator",), n_boot=50, rng=np.random.default_rng(0))
+    with pytest.raises(NotIdentified, match="need 8 clusters of a kind, and there are 7"):
+        boot.interval()
+    answers = [("webp", "jpeg", "left"), ("webp", "jpeg", "right"), ("webp", "jpeg", "left")]
+    alike = Comparisons.from_rows(
+        [(f"ann{k}", "x", "1", *answer) for k in range(9) for answer in answers]
+    )
+    boot = cluster_bootstrap(alike, over=("annotator",), n_boot=50, rng=np.random.default_rng(0))
+    with pytest.raises(NotIdentified, match="all clusters answered alike"):
+        boot.interval()
+
+
+def test_a_prior_is_refused_where_clusters_are_meant_to_speak():
+    c = crowd()
+    with_prior = fit_scale(c, prior_sd=1.0)
+    for ask in (
+        lambda: robust(c, with_prior),
+        lambda: cluster_bootstrap(c, scale=with_prior, rng=np.random.default_rng(0)),
+    ):
+        with pytest.raises(ValueError, match="without a prior"):
+            ask()
+
+
+def test_two_way_errors_are_never_below_those_of_independent_judgments():
+    # Of many differences one would otherwise come out with next to no variance, by chance.
+    for seed in range(20):
+        c = crowd(20, 20, 15, sd=0.0, seed=seed)
+        scale = fit_scale(c)
+        each = robust(c, scale).covariance
+        cells = c.annotator * 20 + c.content
+        alone = Comparisons.from_rows(
+            [
+                (f"cell{k}", f"cell{k}", "1", c.conditions[a], c.conditions[b], side)
+                for k, a, b, side in zip(
+                    cells, c.a, c.b, np.where(c.outcome == 1, "left", "right"), strict=True
+                )
+            ]
+        )
+        least = robust(alone, scale, over=("annotator",)).covariance
+        assert np.linalg.eigvalsh(each - least).min() > -1e-9
 
 
 def test_a_batch_is_many_single_fits():

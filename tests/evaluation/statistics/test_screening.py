@@ -531,13 +531,6 @@ def test_one_who_answered_only_gold_questions_is_reported():
     assert flags(report) == {"gold_correct"}
 
 
-def test_rows_of_weight_0_are_no_judgments():
-    one = table([("A", "x", "1", "p", "q", 1.0, 700.0, None), ("B", "x", "1", "p", "q", 0.0, 1, 0)])
-    reports = screen(replace(one, weight=np.array([3, 0])))
-    assert [report.n for report in reports] == [3, 0]
-    assert reports[1].median_response_ms.value is reports[1].gold_correct.value is None
-
-
 # --- flags and exclusion --------------------------------------------------------------------------
 
 
