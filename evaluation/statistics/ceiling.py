@@ -63,10 +63,9 @@ def human_ceiling(
     each, however many votes they have.
 
     The interval is the percentile bootstrap over source images (see resampling.py), since tasks
-    on one image are not independent; with few images it is too narrow. It does not cover the
-    choice of annotators.
+    on one image are not independent. It does not cover the choice of annotators.
 
-    Returns an Estimate whose n is the number of tasks used; with fewer than five source images,
+    Returns an Estimate whose n is the number of tasks used; with fewer than eight source images,
     or where all agree alike (unanimous votes), it has no interval, and the reason says so. Raises
     NotIdentified if no task has two votes, and ValueError if the arrays do not fit.
     """

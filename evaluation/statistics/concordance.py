@@ -40,7 +40,7 @@ def kendall_w(
     in which all judges do so has no W and is left out.
 
     The interval is the percentile bootstrap over source images (see resampling.py); there is none
-    for fewer than five. Returns an Estimate whose n is the number of rankings used. Raises
+    for fewer than eight. Returns an Estimate whose n is the number of rankings used. Raises
     NotIdentified if no two judges ranked the same conditions of a content, or all tied all of
     them, and ValueError if the arrays do not fit.
 

@@ -16,7 +16,7 @@ def repeat_counts(comparisons: Comparisons) -> tuple[IntArray, IntArray]:
     The same question is one source image, stratum and unordered pair of conditions; which side a
     condition was on does not matter. Answers are alike if both chose one condition or both were
     ties. A question asked r times makes r (r - 1) / 2 pairs. A row is one judgment, whatever its
-    weight, and none if that is 0. Gold questions count as all others: see without_gold().
+    weight. Gold questions count as all others: see without_gold().
 
     Returns pairs (k,) and those answered alike (k,), int64, in the order of
     comparisons.annotators; 0 for who was never asked again.
@@ -26,7 +26,7 @@ def repeat_counts(comparisons: Comparisons) -> tuple[IntArray, IntArray]:
     question, _ = question_codes(c)
     chose_first = np.where(c.a < c.b, c.outcome, 1.0 - c.outcome)
     answer = np.rint(2 * chose_first).astype(np.int64)
-    asked = (question * max(k, 1) + c.annotator)[c.weight > 0]
+    asked = question * max(k, 1) + c.annotator
 
     def pairs_of(keys: IntArray, per_question: int) -> IntArray:
         found, times = np.unique(keys, return_counts=True)
@@ -34,7 +34,7 @@ def repeat_counts(comparisons: Comparisons) -> tuple[IntArray, IntArray]:
         pairs = np.bincount(annotator, weights=times * (times - 1) // 2, minlength=k)
         return np.rint(pairs).astype(np.int64)
 
-    return pairs_of(asked, 1), pairs_of(asked * 3 + answer[c.weight > 0], 3)
+    return pairs_of(asked, 1), pairs_of(asked * 3 + answer, 3)
 
 
 def repeat_agreement(

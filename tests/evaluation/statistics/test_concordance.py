@@ -24,16 +24,18 @@ TIED = [
 ]
 
 
-def concordance(rank, content=None, **options):
+def concordance(rank, content=None, annotator=None, **options):
+    """Of one content, and every ranking by another annotator, unless they are given."""
     content = np.zeros(len(rank), int) if content is None else content
-    return kendall_w(np.array(rank), content, rng=rng(), **{"n_boot": 200, **options})
+    annotator = np.arange(len(rank)) if annotator is None else annotator
+    return kendall_w(np.array(rank), content, annotator, rng=rng(), **{"n_boot": 200, **options})
 
 
 def test_concordance_of_tied_rankings_is_as_published():
     estimate = concordance(stats.rankdata(TIED, method="dense", axis=1))
     assert estimate.value == pytest.approx(0.828, abs=5e-4)
     assert estimate.n == 3
-    assert estimate.reason == "an interval over source images needs 5 of them, and there is 1"
+    assert estimate.reason == "an interval over source images needs 8 of them, and there is 1"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -72,17 +74,38 @@ def test_concordance_is_the_mean_over_contents_and_over_sets_of_conditions():
     assert (estimate.value, estimate.n) == (pytest.approx(0.5), 4)
 
 
-def test_a_weight_stands_for_so_many_judges():
+def test_of_several_rankings_by_one_annotator_the_first_counts():
+    rank = np.array([[1, 2, 3, 4], [2, 1, 4, 3], [4, 1, 2, 2], [4, 3, 2, 1]])
+    repeated = concordance(rank, annotator=["ann", "bob", "ann", "bob"])
+    assert repeated == concordance(rank[:2])
+    assert repeated.n == 2
+    # Squared deviations of rank sums 3, 3, 7, 7 are 16; W = 16 / (m^2 (n^3 - n) / 12) = 16 / 20.
+    assert repeated.value == pytest.approx(0.8)
+
+
+def test_one_annotator_who_ranks_again_is_one_judge():
+    with pytest.raises(NotIdentified, match="no two annotators ranked the same"):
+        concordance([[1, 2, 3], [1, 2, 3]], annotator=["ann", "ann"])
+
+
+def test_who_repeats_one_ranking_often_moves_no_concordance():
     rank = np.array([[1, 2, 3, 4], [2, 1, 4, 3], [4, 1, 2, 2]])
-    weighted = concordance(rank, weight=[2, 1, 0])
-    assert weighted.value == pytest.approx(concordance(rank[[0, 0, 1]]).value)
-    assert weighted.n == 3
+    again = np.concatenate([rank, np.repeat(rank[:1], 9, axis=0)])
+    assert concordance(again, annotator=[0, 1, 2] + [0] * 9) == concordance(rank)
+
+
+def test_one_annotator_is_a_judge_of_every_content_and_of_every_set_of_conditions():
+    both = ["ann", "bob"] * 2
+    contents = concordance([[1, 2], [1, 2], [1, 2], [2, 1]], ["x", "x", "y", "y"], both)
+    sets = concordance([[1, 2, 0], [1, 2, 0], [0, 1, 2], [0, 2, 1]], annotator=both)
+    for estimate in (contents, sets):
+        assert (estimate.value, estimate.n) == (pytest.approx(0.5), 4)
 
 
 def test_concordance_over_many_contents_has_an_interval_around_it():
     source = rng(2)
     rank = np.array([stats.rankdata(np.arange(5) + source.normal(0, 2, 5)) for _ in range(120)])
-    estimate = concordance(rank.astype(int), np.repeat(np.arange(20), 6))
+    estimate = concordance(rank.astype(int), np.repeat(np.arange(20), 6), np.tile(range(6), 20))
     assert estimate.low < estimate.value < estimate.high
 
 
@@ -90,6 +113,8 @@ def test_concordance_over_many_contents_has_an_interval_around_it():
     ("rank", "content", "reason"),
     [
         (np.zeros((0, 3), int), [], "no two annotators ranked the same"),
+        (np.zeros((0, 3)), [], "no two annotators ranked the same"),
+        (np.zeros((0, 0), int), [], "no two annotators ranked the same"),
         ([[1, 2, 3]], ["x"], "no two annotators ranked the same"),
         ([[1, 2, 3], [1, 2, 3]], ["x", "y"], "no two annotators ranked the same"),
         ([[1, 2, 0], [1, 0, 2]], ["x", "x"], "no two annotators ranked the same"),
@@ -102,14 +127,15 @@ def test_concordance_that_rankings_do_not_determine_is_refused(rank, content, re
 
 
 @pytest.mark.parametrize(
-    ("rank", "content", "weight", "message"),
+    ("rank", "content", "annotator", "message"),
     [
         ([1, 2], ["x", "x"], None, "rank: expected shape"),
         ([[1, 1.5]], ["x"], None, "rank: expected whole"),
+        ([[1, -1]], ["x"], None, "rank: expected whole"),
         ([[1, 2]], ["x", "y"], None, "content: expected shape"),
-        ([[1, 2]], ["x"], [-1], "weight: expected 1 whole"),
+        ([[1, 2]], ["x"], ["ann", "bob"], "annotator: expected shape"),
     ],
 )
-def test_what_are_no_rankings_is_refused(rank, content, weight, message):
+def test_what_are_no_rankings_is_refused(rank, content, annotator, message):
     with pytest.raises(ValueError, match=message):
-        concordance(rank, content, weight=weight)
+        concordance(rank, content, annotator)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.statistics import Comparisons
+from evaluation.statistics import Comparisons, InvalidComparisons
 from evaluation.statistics.ratings import matrix_counts, nominal_answers, rating_counts
 
 steady = settings(deadline=None)  # a busy machine is no failure
@@ -75,6 +77,37 @@ def test_answers_are_counted_for_a_question_whichever_side_was_left():
     )
     assert counts.tolist() == [[1, 1, 1], [0, 0, 1]]
     assert contents.tolist() == ["kodim01", "kodim02"]
+
+
+def test_a_row_is_one_rater_whatever_its_weight():
+    rows = [
+        ("ann", "kodim01", "0.23", "jpeg", "webp", "left"),
+        ("bob", "kodim01", "0.23", "jpeg", "webp", "right"),
+        ("eve", "kodim01", "0.23", "jpeg", "webp", "tie"),
+    ]
+    once = nominal_answers(Comparisons.from_rows(rows))
+    weighted = nominal_answers(Comparisons.from_rows(rows, weight=[5, 1, 3]))
+    assert weighted[0].tolist() == once[0].tolist() == [[1, 1, 1]]
+    assert weighted[1].tolist() == once[1].tolist()
+
+
+def test_a_row_of_weight_zero_is_no_answer_and_the_next_of_its_annotator_counts():
+    rows = [
+        ("ann", "kodim01", "0.23", "jpeg", "webp", "left"),
+        ("ann", "kodim01", "0.23", "jpeg", "webp", "right"),
+        ("bob", "kodim02", "0.23", "jpeg", "webp", "left"),
+    ]
+    comparisons = Comparisons.from_rows(rows, weight=[0, 1, 0])
+    assert (comparisons.annotators, comparisons.contents) == (("ann",), ("kodim01",))
+    counts, contents = nominal_answers(comparisons)
+    assert (counts.tolist(), contents.tolist()) == ([[0, 0, 1]], ["kodim01"])
+
+
+@pytest.mark.parametrize("weight", [0, -1])
+def test_a_table_with_a_row_that_is_no_judgment_is_refused(weight):
+    table = Comparisons.from_rows([("ann", "kodim01", "0.23", "jpeg", "webp", "left")])
+    with pytest.raises(InvalidComparisons, match="weight: expected whole numbers from 1 on"):
+        replace(table, weight=np.array([weight]))
 
 
 def test_no_judgments_are_no_answers():

@@ -37,7 +37,7 @@ def test_a_repeat_is_alike_whichever_side_the_chosen_was_on():
     assert (pairs.tolist(), alike.tolist()) == ([1, 3, 0], [1, 1, 0])
     estimate = repeat_agreement(comparisons, rng=rng())
     assert (estimate.value, estimate.n, estimate.low) == (0.5, 4, None)
-    assert estimate.reason == "an interval over annotators needs 5 of them, and there are 2"
+    assert estimate.reason == "an interval over annotators needs 8 of them, and there are 2"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -57,6 +57,35 @@ def test_repeats_are_those_that_a_search_through_all_pairs_finds(seed):
                 alike[c.annotator[i]] += c.outcome[i] == turned
     found = repeat_counts(c)
     assert (found[0].tolist(), found[1].tolist()) == (pairs.tolist(), alike.tolist())
+
+
+def test_a_row_is_one_judgment_whatever_its_weight():
+    rows = [
+        ("ann", "kodim01", "0.23", "jpeg", "webp", "left"),
+        ("ann", "kodim01", "0.23", "webp", "jpeg", "left"),
+        ("bob", "kodim01", "0.23", "jpeg", "webp", "left"),
+    ]
+    pairs, alike = repeat_counts(Comparisons.from_rows(rows, weight=[3, 2, 5]))
+    assert (pairs.tolist(), alike.tolist()) == ([1, 0], [0, 0])
+
+
+def test_a_row_of_weight_zero_is_no_repeat():
+    rows = [("ann", "kodim01", "0.23", "jpeg", "webp", "left")] * 3
+    pairs, alike = repeat_counts(Comparisons.from_rows(rows, weight=[1, 0, 1]))
+    assert (pairs.tolist(), alike.tolist()) == ([1], [1])
+
+
+def test_eight_annotators_with_repeats_have_an_interval_and_seven_have_not():
+    rows = [
+        (f"p{k}", "kodim01", "0.23", "jpeg", "webp", chosen)
+        for k in range(8)
+        for chosen in ("left", ("left", "right")[k % 2])
+    ]
+    rows.append(("never again", "kodim01", "0.23", "jpeg", "webp", "left"))
+    estimate = repeat_agreement(Comparisons.from_rows(rows), rng=rng())
+    assert estimate.low < estimate.value == 0.5 < estimate.high
+    estimate = repeat_agreement(Comparisons.from_rows(rows[2:]), rng=rng())
+    assert estimate.reason == "an interval over annotators needs 8 of them, and there are 7"
 
 
 def test_repeat_agreement_has_an_interval_over_annotators():
