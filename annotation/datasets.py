@@ -18,22 +18,20 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from annotation.kinds import KINDS
 from annotation.models import Campaign, Judgment, Task
-from annotation.records import ComparisonRecord, comparison_records, content_names
+from annotation.records import JudgmentRecord, content_names, judgment_records
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, stratum_name
 from codecs_registry.responses import csv_lines
 
 VALIDATION_SHARE = 0.2
-JUDGMENT_COLUMNS = (
-    *("annotator", "content", "stratum", "left", "right", "chosen"),
-    *("response_ms", "submitted_at", "simulated"),
-)
+ANSWER_COLUMNS = {"2afc": ("left", "right", "chosen"), "ranking": ("ranking",)}
 MANIFEST_COLUMNS = (
     *("split", "subset", "file", "content", "sha256", "stratum"),
     *("p0_codec", "p0_version", "p0_bpp", "p0_miss", "p1_codec", "p1_version", "p1_bpp", "p1_miss"),
@@ -49,7 +47,8 @@ class FolderInUse(Exception):
 
 @dataclass(frozen=True)
 class Pair:
-    """A task as the dataset holds it: how many votes, and how many for p1."""
+    """Two reconstructions of a task as the dataset holds them: how many votes, and how many for
+    p1; a tie is half a vote for each."""
 
     split: str
     subset: str
@@ -58,7 +57,7 @@ class Pair:
     p0: Reconstruction
     p1: Reconstruction
     votes: int
-    votes_p1: int
+    votes_p1: float
     is_simulated: bool
 
     @property
@@ -87,13 +86,11 @@ def split_by_source(sources: Iterable[tuple[int, str]], *, seed: int) -> dict[in
 
 
 def pairs(campaign: Campaign) -> list[Pair]:
-    """Every judged task, in a stable order, its votes by people and by simulations apart."""
-    votes: dict[tuple[int, bool], Counter] = defaultdict(Counter)
-    judgments = Judgment.objects.filter(assignment__task__campaign=campaign).values_list(
-        "assignment__task_id", "assignment__annotator__is_simulated", "assignment__shown", "ranks"
-    )
-    for task_id, is_simulated, shown, ranks in judgments.iterator(chunk_size=5000):
-        votes[task_id, is_simulated][shown[ranks.index(1)]] += 1
+    """Every pair that was judged, in a stable order, its votes by people and by simulations apart.
+
+    A ranking is a judgment of each pair in it.
+    """
+    votes = _votes(campaign)
     tasks = (
         Task.objects.filter(id__in={task_id for task_id, _ in votes})
         .select_related("source")
@@ -105,11 +102,12 @@ def pairs(campaign: Campaign) -> list[Pair]:
     )
     numbers: Counter = Counter()
     found = []
-    for task in tasks:
-        p0, p1 = _sides(task, seed=campaign.seed)
+    for task, shown in ((each, pair) for each in tasks for pair in _all_pairs(each)):
+        p0, p1 = _sides(task, shown, seed=campaign.seed)
         for is_simulated in (False, True):
-            counts = votes.get((task.id, is_simulated))
-            if not counts:
+            given = votes[task.id, is_simulated]
+            for_p0, for_p1 = given[p0.id, p1.id], given[p1.id, p0.id]
+            if not for_p0 + for_p1:
                 continue
             subset = f"{'simulated-' if is_simulated else ''}bpp-{task.stratum}"
             place = split[task.source_id], subset
@@ -120,8 +118,8 @@ def pairs(campaign: Campaign) -> list[Pair]:
                     task=task,
                     p0=p0,
                     p1=p1,
-                    votes=counts.total(),
-                    votes_p1=counts[p1.id],
+                    votes=round(for_p0 + for_p1),
+                    votes_p1=for_p1,
                     is_simulated=is_simulated,
                 )
             )
@@ -129,11 +127,31 @@ def pairs(campaign: Campaign) -> list[Pair]:
     return found
 
 
-def _sides(task: Task, *, seed: int) -> tuple[Reconstruction, Reconstruction]:
-    """Which reconstruction is p0 and which p1: by the seed, so that no codec is always p0."""
-    first, second = sorted(
-        task.reconstructions.all(), key=lambda each: (each.codec, each.codec_version)
+def _votes(campaign: Campaign) -> dict[tuple[int, bool], Counter]:
+    """By task, and whether simulated: how often one reconstruction was judged closer than another,
+    by (its id, the other's id); a tie counts one half both ways."""
+    votes: dict[tuple[int, bool], Counter] = defaultdict(Counter)
+    judgments = Judgment.objects.filter(assignment__task__campaign=campaign).values_list(
+        "assignment__task_id", "assignment__annotator__is_simulated", "assignment__shown", "ranks"
     )
+    for task_id, is_simulated, shown, ranks in judgments.iterator(chunk_size=5000):
+        for (a, rank_a), (b, rank_b) in combinations(zip(shown, ranks, strict=True), 2):
+            for_a = 0.5 if rank_a == rank_b else float(rank_a < rank_b)
+            votes[task_id, is_simulated][a, b] += for_a
+            votes[task_id, is_simulated][b, a] += 1 - for_a
+    return votes
+
+
+def _all_pairs(task: Task) -> Iterator[tuple[Reconstruction, Reconstruction]]:
+    shown = sorted(task.reconstructions.all(), key=lambda each: (each.codec, each.codec_version))
+    return combinations(shown, 2)
+
+
+def _sides(
+    task: Task, pair: tuple[Reconstruction, Reconstruction], *, seed: int
+) -> tuple[Reconstruction, Reconstruction]:
+    """Which reconstruction is p0 and which p1: by the seed, so that no codec is always p0."""
+    first, second = pair
     key = f"{seed}/{task.source.sha256}/{task.stratum}/{first.codec}/{second.codec}"
     flip = hashlib.sha256(key.encode()).digest()[0] & 1
     return (second, first) if flip else (first, second)
@@ -171,7 +189,7 @@ def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
         "sha256": pair.task.source.sha256,
         "stratum": pair.task.stratum,
         "votes": pair.votes,
-        "votes_p1": pair.votes_p1,
+        "votes_p1": f"{pair.votes_p1:g}",
         "judge": pair.judge[0],
         "simulated": _truth(pair.is_simulated),
     }
@@ -184,18 +202,22 @@ def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
 
 
 def judgments_csv(campaign: Campaign) -> Iterator[str]:
-    """A comparison file (docs/datasets.md), a line at a time: one row a judgment."""
-    return _lines(comparison_records(campaign))
+    """A file of comparisons or rankings (docs/comparison-files.md), a line at a time: one row a
+    judgment."""
+    return _lines(campaign, judgment_records(campaign))
 
 
-def _lines(records: Iterable[ComparisonRecord]) -> Iterator[str]:
+def _lines(campaign: Campaign, records: Iterable[JudgmentRecord]) -> Iterator[str]:
+    answers = ANSWER_COLUMNS[campaign.kind]
+    header = ("annotator", "content", "stratum", *answers, "response_ms", "submitted_at")
     return csv_lines(
-        JUDGMENT_COLUMNS,
+        (*header, "simulated"),
         (
             (
                 *(record.annotator, record.content, record.stratum),
-                *(record.left, record.right, record.chosen, record.response_ms),
-                *(record.submitted_at.isoformat(), _truth(record.is_simulated)),
+                *(getattr(record, column) for column in answers),
+                *(record.response_ms, record.submitted_at.isoformat()),
+                _truth(record.is_simulated),
             )
             for record in records
         ),
@@ -203,9 +225,9 @@ def _lines(records: Iterable[ComparisonRecord]) -> Iterator[str]:
 
 
 def csv_files(campaign: Campaign, *, provenance: dict) -> Files:
-    """The judgments as one comparison file, and the data card."""
-    records = list(comparison_records(campaign))
-    yield "judgments.csv", "".join(_lines(records)).encode()
+    """The judgments as one file of comparisons or rankings, and the data card."""
+    records = list(judgment_records(campaign))
+    yield "judgments.csv", "".join(_lines(campaign, records)).encode()
     yield (
         "dataset.json",
         _card(campaign, provenance, Counter(each.is_simulated for each in records)),

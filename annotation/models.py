@@ -29,9 +29,16 @@ class Campaign(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
     kind = models.CharField(max_length=20, help_text="The kind of its tasks (annotation/kinds.py).")
     instructions = models.TextField(blank=True)
+    allows_ties = models.BooleanField(
+        default=False, help_text='Whether "no difference" is an answer, and ranks may be shared.'
+    )
     judgments_per_task = models.PositiveSmallIntegerField()
     judgments_per_annotator = models.PositiveIntegerField(
         null=True, blank=True, help_text="After so many, an annotator is thanked; empty: no limit."
+    )
+    source_distance = models.PositiveSmallIntegerField(
+        default=0,
+        help_text="An annotator sees a source image again after so many others, if there are any.",
     )
     seed = models.BigIntegerField(help_text="Of task order, sides and the dataset's split.")
     created_at = models.DateTimeField(auto_now_add=True)

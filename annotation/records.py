@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from annotation.kinds import KINDS
 from annotation.models import Campaign, Judgment
@@ -11,29 +12,54 @@ from codecs_registry.models import Reconstruction, stratum_name
 
 
 @dataclass(frozen=True, slots=True)
-class ComparisonRecord:
-    """One 2AFC judgment. `content` is the source image's file name, or name and hash prefix where
-    two source images share a name; `left` and `right` are codecs."""
+class JudgmentRecord:
+    """One judgment: codecs with their ranks, in the order in which they were shown.
+
+    `content` is the source image's file name, or name and hash prefix where two source images
+    share a name; `ranks` has 1 for the codec that is closest to the original, equal ranks for ties.
+    """
 
     annotator: str
     content: str
     stratum: str
-    left: str
-    right: str
-    chosen: str
+    codecs: tuple[str, ...]
+    ranks: tuple[int, ...]
     response_ms: int
     submitted_at: datetime
     is_simulated: bool
     task_id: int
 
+    @property
+    def left(self) -> str:
+        """Of a pair."""
+        return self.codecs[0]
 
-def comparison_records(campaign: Campaign) -> Iterator[ComparisonRecord]:
+    @property
+    def right(self) -> str:
+        """Of a pair."""
+        return self.codecs[1]
+
+    @property
+    def chosen(self) -> str:
+        """Of a pair: left, right or tie."""
+        return KINDS["2afc"].answer(self.ranks)
+
+    @property
+    def ranking(self) -> str:
+        """The codecs from the closest to the farthest, as in 'avif > jpeg = webp'."""
+        placed = sorted(zip(self.ranks, self.codecs, strict=True))
+        return " > ".join(
+            " = ".join(codec for _, codec in place)
+            for _, place in groupby(placed, key=lambda each: each[0])
+        )
+
+
+def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
     """The campaign's judgments in the order in which they were given, streamed."""
     codecs = dict(
         Reconstruction.objects.filter(tasks__campaign=campaign).values_list("id", "codec")
     )
     contents = content_names(campaign)
-    positions = KINDS[campaign.kind].positions
     # Plain values, not models: they are many.
     judgments = (
         Judgment.objects.filter(assignment__task__campaign=campaign)
@@ -52,15 +78,13 @@ def comparison_records(campaign: Campaign) -> Iterator[ComparisonRecord]:
         )
     )
     for row in judgments.iterator(chunk_size=5000):
-        left, right = (codecs[shown] for shown in row.assignment__shown)
         is_simulated = row.assignment__annotator__is_simulated
-        yield ComparisonRecord(
+        yield JudgmentRecord(
             annotator=annotator_name(row.assignment__annotator_id, is_simulated=is_simulated),
             content=contents[row.assignment__task__source_id],
             stratum=stratum_name(row.assignment__task__target_bpp),
-            left=left,
-            right=right,
-            chosen=positions[row.ranks.index(1)],
+            codecs=tuple(codecs[shown] for shown in row.assignment__shown),
+            ranks=tuple(row.ranks),
             response_ms=row.response_ms,
             submitted_at=row.judged_at,
             is_simulated=is_simulated,

@@ -9,11 +9,13 @@ The rules, whatever the order of requests, leases, crashes and repeats:
 3. Of an annotator's assignments that hold a place, those that show a pair in one order and those
    that show it in the other differ by at most one, unless a lease ended in between; where the
    annotator is even, the side that the task has shown less often is taken, and chance decides the
-   rest.
+   rest. Of rankings, each codec comes to each place in turn.
 4. Tasks of higher priority go first, then those with the most places left, so that all tasks fill
    evenly; among equals, each annotator starts at a random place.
-5. What could not be shown to an annotator comes again for them after all else.
-6. An answer that arrives twice is one judgment. An answer that arrives after its lease ended still
+5. A source image that the annotator was given among the last `source_distance` tasks waits until
+   there is nothing else for them, whatever the priorities.
+6. What could not be shown to an annotator comes again for them after all else.
+7. An answer that arrives twice is one judgment. An answer that arrives after its lease ended still
    counts as long as its task has a place.
 
 No function reads the clock: `now` is the caller's. Locks are taken in the order annotator,
@@ -79,16 +81,19 @@ def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[
 
 @transaction.atomic
 def judge(
-    assignment: Assignment, *, closest: str, response_ms: int, viewing: dict, now: datetime
+    assignment: Assignment, *, answer: object, response_ms: int, viewing: dict, now: datetime
 ) -> tuple[Judgment, bool]:
     """Record an answer; returns the judgment and whether it is new.
 
     An assignment that has its judgment keeps it, whatever is said later.
 
-    Raises PlaceTaken (nothing is recorded), and InvalidAnswer if `closest` is no position.
+    answer : see the campaign's kind. Raises PlaceTaken (nothing is recorded) and InvalidAnswer.
     """
     assignment = _locked(Assignment.objects).get(id=assignment.id)
-    ranks = KINDS[assignment.task.campaign.kind].ranks(closest)
+    campaign = assignment.task.campaign
+    ranks = KINDS[campaign.kind].ranks(
+        answer, len(assignment.shown), allows_ties=campaign.allows_ties
+    )
     known = Judgment.objects.filter(assignment=assignment).first()
     if known:
         return known, False
@@ -199,7 +204,13 @@ def _take_place(annotator: Annotator) -> Task | None:
     """Take a place in the task that rule 4 names; None if there is none that is not being taken
     by others this instant."""
     open_tasks = _open_tasks(annotator)
-    top = open_tasks.values("priority", annotator.places).first()
+    recent = _recent_sources(annotator)
+    rested = open_tasks.exclude(source_id__in=recent)
+    top = rested.values("priority", annotator.places).first() if recent else None
+    if top is not None:
+        open_tasks = rested
+    else:
+        top = open_tasks.values("priority", annotator.places).first()
     if top is None:
         return None
     free = _locked(open_tasks, skip_locked=True)
@@ -210,13 +221,35 @@ def _take_place(annotator: Annotator) -> Task | None:
     return task
 
 
+def _recent_sources(annotator: Annotator) -> list[int]:
+    """The source images of the tasks that the annotator was given last: rule 5."""
+    given = annotator.assignments.order_by("-id").values_list("task__source_id", flat=True)
+    return list(given[: annotator.campaign.source_distance])
+
+
 def _locked(rows, *, skip_locked: bool = False):
     return rows.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
 
 
 def _order(task: Task, annotator: Annotator) -> list[int]:
     """The order in which the annotator sees the task's reconstructions: rule 3."""
-    first, second = sorted(task.parts.values_list("reconstruction_id", flat=True))
+    shown = task.parts.order_by("reconstruction__codec", "reconstruction_id")
+    ids = list(shown.values_list("reconstruction_id", flat=True))
+    return _sides(task, annotator, ids) if len(ids) == 2 else _places(annotator, ids)
+
+
+def _places(annotator: Annotator, ids: list[int]) -> list[int]:
+    """A row of a Latin square over the codecs, another one for each of the annotator's tasks: in
+    as many tasks as there are codecs each comes to each place once. Every square is drawn anew, so
+    that neighbours change."""
+    square, row = divmod(annotator.assignments.count(), len(ids))
+    drawn = random.Random(f"{annotator.campaign.seed}/{annotator.id}/{square}/places")  # noqa: S311
+    mixed = drawn.sample(ids, len(ids))
+    return mixed[row:] + mixed[:row]
+
+
+def _sides(task: Task, annotator: Annotator, ids: list[int]) -> list[int]:
+    first, second = sorted(ids)
     # Above zero: the lower id has been on the left more often.
     lean = _lean(annotator.assignments.filter(holds_place=True)) or _lean(
         task.assignments.filter(holds_place=True, annotator__is_simulated=annotator.is_simulated)

@@ -85,7 +85,7 @@ def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBas
     assignment = get_object_or_404(
         Assignment.objects.select_related("task__source", "task__campaign"), token=token
     )
-    positions = KINDS[assignment.task.campaign.kind].positions
+    positions = _positions(assignment)
     if position == ORIGINAL:
         index = None
     elif position in positions:
@@ -130,16 +130,19 @@ class AnnotatorEndpoint(APIView):
 def present(assignment: Assignment) -> dict:
     """An assignment as the page sees it: sizes and opaque addresses, nothing else."""
     source = assignment.task.source
-    positions = KINDS[assignment.task.campaign.kind].positions
     return {
         "token": assignment.token,
         "width": source.width,
         "height": source.height,
         "images": {
             position: reverse("stimulus", args=[assignment.token, position])
-            for position in (ORIGINAL, *positions)
+            for position in (ORIGINAL, *_positions(assignment))
         },
     }
+
+
+def _positions(assignment: Assignment) -> tuple[str, ...]:
+    return KINDS[assignment.task.campaign.kind].positions(len(assignment.shown))
 
 
 class NextAssignments(AnnotatorEndpoint):
@@ -167,7 +170,7 @@ class Judge(AnnotatorEndpoint):
 
     class Input(serializers.Serializer):
         assignment = serializers.CharField(max_length=40)
-        closest = serializers.CharField(max_length=10)
+        answer = serializers.JSONField()
         response_ms = serializers.IntegerField(min_value=0, max_value=DAY_MS)
         viewing = serializers.DictField(child=Number(), required=False, default=dict)
 
@@ -188,7 +191,7 @@ class Judge(AnnotatorEndpoint):
         except serving.PlaceTaken:
             return Response(self.next_up(annotator, recorded=False), status.HTTP_409_CONFLICT)
         except InvalidAnswer as error:
-            raise serializers.ValidationError({"closest": [str(error)]}) from None
+            raise serializers.ValidationError({"answer": [str(error)]}) from None
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return Response(self.next_up(annotator, recorded=True), code)
 

@@ -14,7 +14,7 @@ CROWDS = (  # annotators, source images, judgments of each pair on each image, s
     (10, 10, 6, 0.5, 0.6),
     (40, 12, 8, 0.4, 0.6),
     (60, 60, 3, 0.5, 0.5),
-    (6, 24, 4, 0.4, 0.4),
+    (8, 24, 4, 0.4, 0.4),
     (30, 30, 5, 0.0, 0.0),
 )
 SCORES = np.linspace(0.8, -0.8, 5)

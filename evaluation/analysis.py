@@ -8,11 +8,12 @@ from itertools import combinations
 
 from django.db.models import Count, Max, Min, Q
 
-from annotation.records import ComparisonRecord, comparison_records
+from annotation.kinds import Ranking
+from annotation.records import JudgmentRecord, judgment_records
 from codecs_registry.models import stratum_name
 from evaluation.models import SIMULATED, Study
 from evaluation.provenance import provenance
-from evaluation.statistics import Comparisons, Judgments
+from evaluation.statistics import Comparisons, Judgments, Rankings
 from evaluation.statistics.options import Options
 from evaluation.statistics.summary import empty_stratum, summarise
 
@@ -21,10 +22,10 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
     """Analyse what people, or what simulated annotators, said in a study: never both together."""
     wants_simulated = population == SIMULATED
     records = [
-        each for each in comparison_records(study.campaign) if each.is_simulated == wants_simulated
+        each for each in judgment_records(study.campaign) if each.is_simulated == wants_simulated
     ]
     result = _with_provenance(
-        summarise(_comparisons(records), options=options),
+        summarise(*_tables(records, study.campaign.kind), options),
         options,
         study=study.name,
         population=population,
@@ -64,14 +65,19 @@ def _with_provenance(result: dict, options: Options | None, **about: object) -> 
     return result | {"provenance": {**provenance(), **seeds, **about, "options": asdict(options)}}
 
 
-def _comparisons(records: list[ComparisonRecord]) -> Comparisons:
-    return Comparisons.from_columns(
-        *(
-            [getattr(each, column) for each in records]
-            for column in ("annotator", "content", "stratum", "left", "right", "chosen")
-        ),
-        response_ms=[each.response_ms for each in records],
-    )
+def _tables(records: list[JudgmentRecord], kind: str) -> tuple[Comparisons, Rankings | None]:
+    """The judgments as comparisons; and those of a ranking campaign as rankings, too."""
+
+    def columns(*names: str) -> list[list[str]]:
+        return [[getattr(each, name) for each in records] for name in names]
+
+    about = columns("annotator", "content", "stratum")
+    if kind == Ranking.name:
+        rankings = Rankings.from_columns(*about, *columns("ranking"))
+        return rankings.comparisons(), rankings
+    response_ms = [each.response_ms for each in records]
+    answers = columns("left", "right", "chosen")
+    return Comparisons.from_columns(*about, *answers, response_ms=response_ms), None
 
 
 def _name_all(stratum: dict, codecs: list[str]) -> None:
@@ -115,9 +121,9 @@ def _missed_rates(study: Study) -> dict[str, list[dict]]:
     return found
 
 
-def _digest(records: Iterable[ComparisonRecord]) -> str:
+def _digest(records: Iterable[JudgmentRecord]) -> str:
     digest = hashlib.sha256()
     for each in records:
-        row = (each.annotator, each.content, each.stratum, each.left, each.right, each.chosen)
+        row = (each.annotator, each.content, each.stratum, *each.codecs, *map(str, each.ranks))
         digest.update("\x1f".join(row).encode() + b"\n")
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from django import forms
 
+from annotation.kinds import KINDS
 from codecs_registry.codecs import all_codecs
 from codecs_registry.importing import Import, import_files
 from codecs_registry.models import Collection
@@ -16,6 +17,15 @@ class StudyForm(forms.Form):
         Collection.objects, to_field_name="name", empty_label=None, label="Photographs"
     )
     codecs = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    task = forms.ChoiceField(
+        choices=[(kind.name, kind.label) for kind in KINDS.values()],
+        required=False,  # pairs, unless it says so
+        label="Question",
+        help_text="Pairs: which is closer to the original? Rankings: three to eight in order.",
+    )
+    allow_ties = forms.BooleanField(
+        required=False, label="No difference", help_text="Whether that is an answer."
+    )
     bpp = forms.CharField(
         initial=", ".join(DEFAULT_BPP),
         label="Target bits per pixel",

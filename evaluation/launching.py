@@ -96,8 +96,10 @@ def launch(
     asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
     with transaction.atomic():
         study, is_new = _get_or_create(specification, asked, by=by)
-        if not is_new and study.specification != asked:
-            differ = sorted(key for key in asked if study.specification.get(key) != asked[key])
+        # What a study file could not say yet when a study was launched is as it was by default.
+        known = specification.defaults() | study.specification
+        if not is_new and known != asked:
+            differ = sorted(key for key in asked if known.get(key) != asked[key])
             raise InvalidStudy(
                 {
                     "name": f"is taken by another study, {study.name!r}, which differs in "
@@ -120,6 +122,8 @@ def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tup
         with transaction.atomic():
             campaign = Campaign.objects.create(
                 kind=specification.task,
+                allows_ties=specification.allow_ties,
+                source_distance=specification.source_distance,
                 instructions=specification.instructions,
                 judgments_per_task=specification.judgments_per_task,
                 judgments_per_annotator=specification.judgments_per_annotator,

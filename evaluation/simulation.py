@@ -1,6 +1,6 @@
 """Simulated annotators: they use the annotators' real endpoints, and are marked for good.
 
-Each fetches the three images that it is shown and judges by what it "sees": the side whose
+Each fetches the images that it is shown and judges by what it "sees": of two, the side whose
 structural similarity to the original is higher, in decibels of 1 - SSIM (Wang et al. 2004), is
 chosen with probability 1 / (1 + exp(-sensitivity * difference)). Sensitivity differs between
 annotators. It is a stand-in for planning and load, and no model of people.
@@ -37,9 +37,9 @@ class SimulationFailed(Exception):
 
 @dataclass
 class Acknowledged:
-    """What the server said it recorded: assignment tokens and the chosen positions."""
+    """What the server said it recorded: answers by assignment token."""
 
-    assignments: dict[str, str]
+    assignments: dict[str, str | list[int]]
 
 
 def simulate(
@@ -112,29 +112,33 @@ class SimulatedAnnotator:
         todo = self._send("POST", urljoin(self.page, "next")).json()
         while todo["assignments"] and len(acknowledged.assignments) < judgments:
             assignment = todo["assignments"][0]
-            closest = self._decide(assignment["images"])
+            decided = self._decide(assignment["images"])
             answer = self._send(
                 "POST",
                 urljoin(self.page, "judgments"),
                 json={
                     "assignment": assignment["token"],
-                    "closest": closest,
+                    "answer": decided,
                     "response_ms": round(RESPONSE_MS * math.exp(self.chance.normal(0, 0.5))),
                 },
             )
             todo = answer.json()
             if todo["recorded"]:
-                acknowledged.assignments[assignment["token"]] = closest
+                acknowledged.assignments[assignment["token"]] = decided
         return acknowledged
 
-    def _decide(self, images: dict[str, str]) -> str:
-        original, left, right = (
-            self._send("GET", images[position]).content
-            for position in ("original", "left", "right")
-        )
-        difference = _remembered_db(original, right) - _remembered_db(original, left)
-        prefers_left = 1 / (1 + math.exp(-self.sensitivity * difference))
-        return "left" if self.chance.random() < prefers_left else "right"
+    def _decide(self, images: dict[str, str]) -> str | list[int]:
+        """A side, or of a ranking a rank for each position: the order in which positions come when
+        each has its distortion and a Gumbel deviate, which for two is the logistic choice (Luce
+        1959, "Individual Choice Behavior")."""
+        original, *copies = (self._send("GET", address).content for address in images.values())
+        seen = [self.sensitivity * _remembered_db(original, copy) for copy in copies]
+        order = np.argsort(np.array(seen) - self.chance.gumbel(size=len(seen)))
+        if "left" in images:
+            return ("left", "right")[order[0]]
+        ranks = np.empty(len(order), dtype=int)
+        ranks[order] = np.arange(1, len(order) + 1)
+        return ranks.tolist()
 
     def _send(self, method: str, address: str, **request) -> httpx.Response:
         """Send a request; one that meets a restarting server is sent again, as a browser would."""

@@ -3,7 +3,7 @@
 import contextlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class StudySpecification:
     codecs: list[str]
     bpp: list[str] = field(default_factory=lambda: list(DEFAULT_BPP))
     task: str = "2afc"
+    allow_ties: bool = False
+    source_distance: int = 2
     judgments_per_task: int = 3
     judgments_per_annotator: int | None = None
     sampling: str = "balanced"
@@ -57,6 +59,8 @@ class StudySpecification:
             "codecs": checks.codecs(),
             "bpp": checks.bpp(),
             "task": checks.one_of("task", KINDS, "2afc"),
+            "allow_ties": checks.truth("allow_ties"),
+            "source_distance": checks.whole("source_distance", 2, 0, 1000),
             "judgments_per_task": checks.whole("judgments_per_task", 3, 1, 1000),
             "judgments_per_annotator": checks.whole("judgments_per_annotator", None, 1, 1_000_000),
             "sampling": checks.one_of("sampling", ["balanced"], "balanced"),
@@ -75,6 +79,15 @@ class StudySpecification:
         if problems:
             raise InvalidStudy(problems)
         return cls(**values)
+
+    @classmethod
+    def defaults(cls) -> dict:
+        """The values of what need not be said."""
+        return {
+            each.name: each.default if each.default is not MISSING else each.default_factory()
+            for each in fields(cls)
+            if each.default is not MISSING or each.default_factory is not MISSING
+        }
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -133,6 +146,13 @@ class _Checks:
             self.problems[name] = f"must be a whole number from {low} to {high}"
         return value
 
+    def truth(self, name: str) -> bool:
+        value = self.given.get(name, False)
+        if not isinstance(value, bool):
+            self.problems[name] = "must be true or false"
+            return False
+        return value
+
     def share(self, name: str) -> float:
         value = self.given.get(name, 0)
         if value != 0:
@@ -156,8 +176,12 @@ class _Checks:
                 self.problems["codecs"] = f"{name!r} is not one of {', '.join(known)}"
             elif reason := known[name].unavailable():
                 self.problems["codecs"] = f"{name} is not available here: {reason}"
-        if len(set(value)) < 2:
-            self.problems.setdefault("codecs", "needs two or more different codecs to compare")
+        kind = KINDS.get(str(self.given.get("task", "2afc")), KINDS["2afc"])
+        if len(set(value)) < kind.fewest:
+            words = {2: "two", 3: "three"}[kind.fewest]
+            self.problems.setdefault("codecs", f"needs {words} or more different codecs to compare")
+        if len(set(value)) > kind.most:
+            self.problems.setdefault("codecs", f"takes at most {kind.most} codecs to rank")
         return sorted(set(value))
 
     def bpp(self) -> list[str]:

@@ -135,7 +135,7 @@ def judge_all(who: Annotator, *, choose=lambda assignment: "left", now=NOW) -> i
     """Have an annotator judge everything there is for them; returns how much that was."""
     judged = 0
     while held := serving.lease(who, now=now):
-        serving.judge(held[0], closest=choose(held[0]), response_ms=1000, viewing={}, now=now)
+        serving.judge(held[0], answer=choose(held[0]), response_ms=1000, viewing={}, now=now)
         judged += 1
     return judged
 

@@ -16,6 +16,7 @@ from evaluation.statistics.estimate import NotConverged, NotIdentified
 MAX_STEPS = 200
 MAX_HALVINGS = 60
 LONGEST_STEP = 4.0  # in the scale's unit
+_AT_ONCE = 1 << 16  # judgments
 _SINGULAR = 1e-10
 """Share of the largest eigenvalue of the information that no longer counts as any."""
 
@@ -44,14 +45,19 @@ class Outcomes:
         """
         comparisons.require_one_stratum()
         n, m = len(comparisons.conditions), len(comparisons.outcome)
-        kind = np.rint(2.0 - 2.0 * comparisons.outcome).astype(np.int64)
-        a, b = comparisons.a, comparisons.b
-        if not sided:
-            kind = np.where(a < b, kind, 2 - kind)
-            a, b = np.minimum(a, b), np.maximum(a, b)
-        weights = None if m and np.all(comparisons.weight == 1) else comparisons.weight
-        cells = np.bincount((kind * n + a) * n + b, weights=weights, minlength=3 * n * n)
-        return cls.of_counts(cells.astype(np.float64).reshape(3, n, n), sided=sided)
+        cells = np.zeros(3 * n * n)
+        for start in range(0, m, _AT_ONCE):  # what fits into a processor's cache is counted faster
+            part = slice(start, start + _AT_ONCE)
+            a, b = comparisons.a[part], comparisons.b[part]
+            kind = np.rint(2.0 - 2.0 * comparisons.outcome[part]).astype(np.int64)
+            if not sided:
+                kind = np.where(a < b, kind, 2 - kind)
+                a, b = np.minimum(a, b), np.maximum(a, b)
+            weight = comparisons.weight[part]
+            # Counting ones is twice as fast as adding weights up.
+            weights = None if weight.strides == (0,) and weight[0] == 1 else weight
+            cells += np.bincount((kind * n + a) * n + b, weights=weights, minlength=3 * n * n)
+        return cls.of_counts(cells.reshape(3, n, n), sided=sided)
 
     @classmethod
     def of_wins(cls, wins: FloatArray) -> Outcomes:

@@ -1,28 +1,35 @@
-// The three pictures on the screen: one image pixel on one device pixel, all moved together.
+// The pictures on the screen: one image pixel on one device pixel, all moved together.
 
-export const POSITIONS = ["left", "original", "right"];
+export const ORIGINAL = "original";
 const GAP_PX = 12; // CSS pixels between and around the pictures
-const ROOM_AROUND_PX = 180; // CSS pixels of the bar above and the answers below
+const LEAST_ROOM_PX = 240; // CSS pixels of height; the page scrolls in a lower window
 const PAN_STEP = 48; // image pixels for one press of a key
+
+/** How wide each of `columns` windows is for pictures of that width, in device pixels. */
+function viewWidth({ width, columns, stage, ratio }) {
+  const gap = Math.round(GAP_PX * ratio);
+  return Math.min(width, Math.floor((stage.width * ratio - (columns + 1) * gap) / columns));
+}
 
 /**
  * Where pictures of width x height image pixels go on a stage, all in whole device pixels.
  *
- * The window of each is as large as the picture, or as a third of the room if that is smaller;
- * `slack` is how far the picture can be panned under it. `stage` and `room` are in CSS pixels.
+ * The window of each is as large as the picture, or as its share of the stage if that is smaller;
+ * `slack` is how far the picture can be panned under it. `stage` is in CSS pixels.
  */
-export function layout({ width, height, stage, roomHeight, ratio }) {
+export function layout({ width, height, columns, stage, ratio }) {
   const gap = Math.round(GAP_PX * ratio);
   const view = {
-    width: Math.min(width, Math.floor((stage.width * ratio - 4 * gap) / 3)),
-    height: Math.min(height, Math.floor(roomHeight * ratio)),
+    width: viewWidth({ width, columns, stage, ratio }),
+    height: Math.min(height, Math.floor(stage.height * ratio) - 2 * gap),
   };
-  const left = stage.left * ratio + (stage.width * ratio - 3 * view.width - 2 * gap) / 2;
+  const taken = columns * view.width + (columns - 1) * gap;
+  const left = stage.left * ratio + (stage.width * ratio - taken) / 2;
   const top = stage.top * ratio + Math.max(gap, (stage.height * ratio - view.height) / 2);
   return {
     view,
     gap,
-    places: POSITIONS.map((_, i) => ({
+    places: Array.from({ length: columns }, (_, i) => ({
       x: Math.round(left) + i * (view.width + gap),
       y: Math.round(top),
     })),
@@ -38,48 +45,57 @@ export function clampPan(pan, slack) {
   };
 }
 
-/** Loads a pair's images; rejects if one cannot be decoded. */
-export async function load(assignment) {
+/**
+ * Loads an assignment's images; rejects if one cannot be decoded.
+ *
+ * `positions` names for each view what it can show: {copy: ["1", "2"], original: ["original"]}.
+ * Returns the images by view and position. The original also lies, unseen, under each copy: holding
+ * a key then only swaps visibility.
+ */
+export async function load(assignment, positions, describe) {
+  const image = (position, alt) =>
+    Object.assign(new Image(), { alt, draggable: false, src: assignment.images[position] });
   const images = {};
-  for (const position of POSITIONS) {
-    images[position] = new Image();
-    images[position].alt = position === "original" ? "The original" : `The ${position} copy`;
-    images[position].draggable = false;
-    images[position].src = assignment.images[position];
+  for (const [view, own] of Object.entries(positions)) {
+    images[view] = Object.fromEntries(own.map((each) => [each, image(each, describe(each))]));
+    images[view][ORIGINAL] ??= image(ORIGINAL, "");
   }
-  // The original is also laid, unseen, under each copy: holding a key then only swaps visibility.
-  for (const position of ["left", "right"]) {
-    images[`${position}-original`] = new Image();
-    images[`${position}-original`].alt = "";
-    images[`${position}-original`].draggable = false;
-    images[`${position}-original`].src = assignment.images.original;
-  }
-  await Promise.all(Object.values(images).map((image) => image.decode()));
+  const all = Object.values(images).flatMap((view) => Object.values(view));
+  await Promise.all(all.map((each) => each.decode()));
   return images;
 }
 
-/** The stage inside an element that holds the three [data-view]s. */
+/** The stage inside an element that holds the [data-view]s, in a section that fills the window. */
 export class Stage {
-  constructor(element, { answers, onPannable }) {
+  /**
+   * captions: one under each view, in their order. columns(fits): how many views are on the screen
+   * at once, the last ones; `fits(n)` tells whether n do without panning sideways.
+   */
+  constructor(element, { captions, onPannable, columns }) {
     this.element = element;
-    this.answers = answers; // one under each picture
+    this.captions = captions;
     this.onPannable = onPannable;
-    this.views = Object.fromEntries(
-      POSITIONS.map((position) => [position, element.querySelector(`[data-view=${position}]`)]),
-    );
+    this.columns = columns;
+    this.views = [...element.querySelectorAll("[data-view]")];
     this.pan = { x: 0, y: 0 };
     this.images = null;
+    this.isFlipped = false;
     window.addEventListener("resize", () => this.images && this.arrange());
     element.addEventListener("pointerdown", (event) => this.drag(event));
   }
 
-  /** Shows a loaded pair; resolves with the time of the first frame in which it was painted. */
-  present(assignment, images) {
+  /**
+   * Shows loaded images: of each view its first, or the one named in `shown`. Resolves with the
+   * time of the first frame in which they were painted.
+   */
+  present(assignment, images, shown = {}) {
     this.size = { width: assignment.width, height: assignment.height };
     this.images = images;
-    for (const position of POSITIONS) {
-      const shown = [images[position], images[`${position}-original`]].filter(Boolean);
-      this.views[position].replaceChildren(...shown);
+    this.shown = {};
+    for (const view of this.views) {
+      const name = view.dataset.view;
+      view.replaceChildren(...Object.values(images[name]));
+      this.shown[name] = shown[name] ?? Object.keys(images[name])[0];
     }
     this.flip(false);
     this.arrange();
@@ -92,36 +108,42 @@ export class Stage {
 
   arrange() {
     const ratio = window.devicePixelRatio;
-    const roomHeight = Math.max(240, window.innerHeight - ROOM_AROUND_PX);
-    const tallest = Math.min(this.size.height / ratio, roomHeight);
-    this.element.style.minHeight = `${Math.ceil(tallest) + 2 * GAP_PX}px`;
+    const { width } = this.element.getBoundingClientRect();
+    const fits = (columns) =>
+      viewWidth({ ...this.size, columns, stage: { width }, ratio }) === this.size.width;
+    const columns = this.columns(fits);
+    const isOut = (i) => i < this.views.length - columns;
+    [this.views, this.captions].forEach((all) => all.forEach((each, i) => (each.hidden = isOut(i))));
     const measure = () => {
       const stage = this.element.getBoundingClientRect();
-      return { stage, ...layout({ ...this.size, stage, roomHeight, ratio }) };
+      return { stage, ...layout({ ...this.size, columns, stage, ratio }) };
     };
-    const { view, gap, slack } = measure();
+    // What is below needs its own size first; the stage gets what is left.
+    const { view, gap } = measure();
+    for (const caption of this.captions) caption.style.width = `${view.width / ratio}px`;
+    this.captions[0].parentElement.style.gap = `${gap / ratio}px`;
+    this.element.style.minHeight = `${LEAST_ROOM_PX + 2 * GAP_PX}px`;
+    this.onPannable(false);
+    const needsPanning = () => Object.values(measure().slack).some((slack) => slack > 0);
+    const pannable = needsPanning();
+    this.onPannable(pannable); // its words take some room in turn
+    const { stage, places, slack, view: window_ } = measure();
     this.slack = slack;
-    this.view = view;
-    const pannable = slack.x > 0 || slack.y > 0;
-    this.onPannable(pannable);
-    for (const answer of this.answers) answer.style.width = `${view.width / ratio}px`;
-    this.answers[0].parentElement.style.gap = `${gap / ratio}px`;
-    // What is below has its size now, so the stage has its own.
-    const { stage, places } = measure();
-    POSITIONS.forEach((position, i) => {
-      const element = this.views[position];
-      element.style.width = `${view.width}px`;
-      element.style.height = `${view.height}px`;
+    this.view = window_;
+    this.views.slice(-columns).forEach((element, i) => {
+      element.style.width = `${this.view.width}px`;
+      element.style.height = `${this.view.height}px`;
       const [x, y] = [places[i].x / ratio - stage.left, places[i].y / ratio - stage.top];
       element.style.transform = `translate(${x}px, ${y}px) scale(${1 / ratio})`;
       element.toggleAttribute("data-pannable", pannable);
     });
+    this.element.style.minHeight = `${Math.ceil(this.view.height / ratio) + 2 * GAP_PX}px`;
     this.panTo(this.pan);
   }
 
   panTo(pan) {
     this.pan = clampPan(pan, this.slack);
-    for (const image of Object.values(this.images)) {
+    for (const image of Object.values(this.images).flatMap((view) => Object.values(view))) {
       image.style.left = `${-this.pan.x}px`;
       image.style.top = `${-this.pan.y}px`;
     }
@@ -131,12 +153,24 @@ export class Stage {
     this.panTo({ x: this.pan.x + x * PAN_STEP, y: this.pan.y + y * PAN_STEP });
   }
 
-  /** Shows the original in place of both copies, or the copies again. */
+  /** Shows another of a view's images. */
+  show(view, position) {
+    this.shown[view] = position;
+    this.refresh();
+  }
+
+  /** Shows the original in place of the copies, or the copies again. */
   flip(toOriginal) {
-    this.images.original.toggleAttribute("data-shown", true);
-    for (const position of ["left", "right"]) {
-      this.images[position].toggleAttribute("data-shown", !toOriginal);
-      this.images[`${position}-original`].toggleAttribute("data-shown", toOriginal);
+    this.isFlipped = toOriginal;
+    this.refresh();
+  }
+
+  refresh() {
+    for (const [view, images] of Object.entries(this.images)) {
+      const wanted = this.isFlipped ? ORIGINAL : this.shown[view];
+      for (const [position, image] of Object.entries(images)) {
+        image.toggleAttribute("data-shown", position === wanted);
+      }
     }
   }
 

@@ -333,7 +333,7 @@ def test_no_codec_is_more_often_p0_because_of_its_name():
             factories.task(campaign, source, codecs, made=made, places_left=1)
     for _ in campaign.tasks.all():
         [assignment] = serving.lease(factories.annotator(campaign), now=NOW, ahead=1)
-        serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=NOW)
+        serving.judge(assignment, answer="left", response_ms=1, viewing={}, now=NOW)
     found = pairs(campaign)
     assert len(found) == 90
     p0 = Counter(pair.p0.codec for pair in found)

@@ -24,7 +24,7 @@ def assignment():
 
 @pytest.fixture
 def judgment(assignment):
-    given, _ = serving.judge(assignment, closest="left", response_ms=900, viewing={}, now=NOW)
+    given, _ = serving.judge(assignment, answer="left", response_ms=900, viewing={}, now=NOW)
     sql("SET CONSTRAINTS ALL IMMEDIATE")  # as after a commit: nothing is left to be checked
     return given
 

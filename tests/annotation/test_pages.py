@@ -49,7 +49,7 @@ def next_up(client, annotator: Annotator) -> dict:
 
 
 def answer(assignment: str, closest: str = "left", **more) -> dict:
-    return {"assignment": assignment, "closest": closest, "response_ms": 1234, **more}
+    return {"assignment": assignment, "answer": closest, "response_ms": 1234, **more}
 
 
 def first_token(client, annotator: Annotator) -> str:
@@ -356,7 +356,7 @@ def test_an_answer_to_what_was_never_asked_is_not_found(client, annotator):
 def test_an_answer_that_names_no_side_is_refused_and_told_what_would_do(client, annotator, closest):
     response = post(client, "judgments", annotator, answer(first_token(client, annotator), closest))
     assert response.status_code == 400
-    assert response.json() == {"closest": ["the answer is one of left, right"]}
+    assert response.json() == {"answer": ["the answer is one of left, right"]}
     assert nothing_is_judged()
 
 
@@ -364,7 +364,7 @@ def test_an_answer_that_names_no_side_is_refused_and_told_what_would_do(client, 
 def test_an_answer_that_is_no_word_is_refused(client, annotator, closest):
     response = post(client, "judgments", annotator, answer(first_token(client, annotator), closest))
     assert response.status_code == 400
-    assert response.json().keys() == {"closest"}
+    assert response.json().keys() == {"answer"}
     assert nothing_is_judged()
 
 
@@ -379,7 +379,7 @@ def test_an_impossible_response_time_is_refused(client, annotator, response_ms):
     assert nothing_is_judged()
 
 
-@pytest.mark.parametrize("missing", ["assignment", "closest", "response_ms"])
+@pytest.mark.parametrize("missing", ["assignment", "answer", "response_ms"])
 def test_an_answer_without_a_part_is_refused_and_told_which(client, annotator, missing):
     body = answer(first_token(client, annotator))
     del body[missing]
@@ -456,7 +456,7 @@ def test_a_form_is_no_answer(client, annotator):
 
 
 def test_an_answer_of_megabytes_is_refused_unread(client, annotator):
-    body = b'{"closest": "' + b"x" * 3_000_000 + b'"}'
+    body = b'{"answer": "' + b"x" * 3_000_000 + b'"}'
     assert post(client, "judgments", annotator, body).status_code in {400, 413}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from annotation import serving
 from annotation.models import Assignment
-from annotation.records import comparison_records, content_names
+from annotation.records import content_names, judgment_records
 from tests import factories
 from tests.factories import NOW
 
@@ -22,7 +22,7 @@ def judge_shown(task, shown, closest: str, **fields):
         leased_at=NOW,
         lease_ends=NOW,
     )
-    return serving.judge(assignment, closest=closest, response_ms=700, viewing={}, now=NOW)[0]
+    return serving.judge(assignment, answer=closest, response_ms=700, viewing={}, now=NOW)[0]
 
 
 @pytest.mark.parametrize("order", [("avif", "jpeg"), ("jpeg", "avif")])
@@ -36,7 +36,7 @@ def test_left_right_and_chosen_are_as_shown_whatever_the_order(order, closest, m
 
     judgment = judge_shown(task, [by_codec[codec] for codec in order], closest)
 
-    [record] = comparison_records(task.campaign)
+    [record] = judgment_records(task.campaign)
     assert (record.left, record.right) == order
     assert record.chosen == closest
     assert (record.content, record.stratum) == ("harbour.png", "0.37")
@@ -52,7 +52,7 @@ def test_left_right_and_chosen_are_as_shown_whatever_the_order(order, closest, m
 def test_simulated_annotators_are_marked_in_flag_and_name(is_simulated):
     task = factories.task(factories.campaign())
     judge_shown(task, task.reconstructions.all(), "left", is_simulated=is_simulated)
-    [record] = comparison_records(task.campaign)
+    [record] = judgment_records(task.campaign)
     assert record.is_simulated == is_simulated
     assert record.annotator.startswith("simulated-") == is_simulated
 
@@ -62,7 +62,7 @@ def test_records_come_in_the_order_in_which_they_were_given_and_hold_no_link():
     people = [factories.annotator(campaign) for _ in range(2)]
     for annotator in people:
         factories.judge_all(annotator)
-    records = list(comparison_records(campaign))
+    records = list(judgment_records(campaign))
     assert [each.annotator for each in records] == [
         f"annotator-{each.id}" for each in people for _ in range(4)
     ]
@@ -72,7 +72,7 @@ def test_records_come_in_the_order_in_which_they_were_given_and_hold_no_link():
 
 def test_the_judgments_of_another_campaign_are_not_among_them():
     factories.judge_all(factories.annotator(factories.open_campaign(2)))
-    assert list(comparison_records(factories.campaign())) == []
+    assert list(judgment_records(factories.campaign())) == []
 
 
 def test_a_campaign_shares_reconstructions_with_another_and_keeps_its_own_judgments():
@@ -82,7 +82,7 @@ def test_a_campaign_shares_reconstructions_with_another_and_keeps_its_own_judgme
         factories.task(campaign, source, made=made)
         factories.judge_all(factories.annotator(campaign))
     for campaign in campaigns:
-        [record] = comparison_records(campaign)
+        [record] = judgment_records(campaign)
         assert record.task_id == campaign.tasks.get().id
 
 

@@ -89,7 +89,7 @@ class Play:
         done = self.people[who].assignments.exclude(judgment=None).first()
         if done:
             judgment, is_new = serving.judge(
-                done, closest=closest, response_ms=1, viewing={}, now=self.now
+                done, answer=closest, response_ms=1, viewing={}, now=self.now
             )
             assert not is_new
             assert judgment.ranks == self.acknowledged[done.id]
@@ -108,7 +108,7 @@ class Play:
         """The server dies after the work and before its transaction is committed."""
         with contextlib.suppress(Crash), transaction.atomic():
             for held in serving.lease(self.people[who], now=self.now):
-                serving.judge(held, closest="left", response_ms=1, viewing={}, now=self.now)
+                serving.judge(held, answer="left", response_ms=1, viewing={}, now=self.now)
             raise Crash
 
     def _unanswered(self, who):
@@ -119,7 +119,7 @@ class Play:
             return
         try:
             judgment, is_new = serving.judge(
-                assignment, closest=closest, response_ms=900, viewing={}, now=self.now
+                assignment, answer=closest, response_ms=900, viewing={}, now=self.now
             )
         except serving.PlaceTaken:
             task = Task.objects.get(id=assignment.task_id)
@@ -190,6 +190,29 @@ def test_the_first_side_is_drawn_by_chance():
     assert 8 <= first_shown.count(1) <= 32
 
 
+@pytest.mark.parametrize(("sources", "distance"), [(4, 3), (5, 2), (3, 0)])
+def test_a_source_image_comes_again_only_after_so_many_others(sources, distance):
+    campaign = factories.campaign(judgments_per_task=2, source_distance=distance)
+    photos, made = [factories.source_image() for _ in range(sources)], {}
+    for photo in photos:
+        for codecs in (("avif", "jpeg"), ("avif", "webp"), ("jpeg", "webp")):
+            factories.task(campaign, photo, codecs, made=made)
+    who = factories.annotator(campaign)
+    assert factories.judge_all(who) == 3 * sources
+    seen = list(who.assignments.order_by("id").values_list("task__source", flat=True))
+    # At the end only images may be left that were just shown: what is there is asked all the same.
+    for at in range(len(seen) - sources):
+        assert seen[at] not in seen[max(at - distance, 0) : at]
+
+
+def test_one_source_image_is_judged_whole_though_it_never_rests():
+    campaign = factories.campaign(source_distance=5)
+    photo, made = factories.source_image(), {}
+    for codecs in (("avif", "jpeg"), ("avif", "webp")):
+        factories.task(campaign, photo, codecs, made=made)
+    assert factories.judge_all(factories.annotator(campaign)) == 2
+
+
 def test_annotators_begin_at_different_tasks():
     campaign = factories.open_campaign(12, judgments_per_task=20)
     begun = set()
@@ -227,7 +250,7 @@ def test_an_answer_after_the_lease_ended_counts_while_its_task_has_a_place():
     [assignment] = serving.lease(factories.annotator(campaign), now=NOW)
     late = NOW + 2 * serving.LEASE
     serving.release_ended(now=late)
-    _, is_new = serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=late)
+    _, is_new = serving.judge(assignment, answer="left", response_ms=1, viewing={}, now=late)
     assert is_new
     check_rules(campaign)
 
@@ -238,7 +261,7 @@ def test_an_answer_whose_place_is_gone_is_refused_and_changes_nothing():
     late = NOW + 2 * serving.LEASE
     assert factories.judge_all(factories.annotator(campaign), now=late) == 1
     with pytest.raises(serving.PlaceTaken):
-        serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=late)
+        serving.judge(assignment, answer="left", response_ms=1, viewing={}, now=late)
     check_rules(campaign)
 
 
@@ -257,7 +280,7 @@ def test_a_closed_campaign_serves_nothing_new_but_takes_the_answer_to_what_is_op
     Campaign.objects.update(state=Campaign.State.CLOSED)
     annotator.refresh_from_db()
     assert serving.lease(annotator, now=NOW) == held
-    serving.judge(held[0], closest="right", response_ms=1, viewing={}, now=NOW)
+    serving.judge(held[0], answer="right", response_ms=1, viewing={}, now=NOW)
     assert serving.lease(annotator, now=NOW) == []
 
 
@@ -289,7 +312,7 @@ def test_a_late_answer_counts_beyond_what_is_asked_of_an_annotator():
     [taken] = serving.lease(quick, now=later)
     assert factories.judge_all(slow, now=later) == 1
     serving.give_back(taken, now=NOW)
-    _, is_new = serving.judge(lost, closest="left", response_ms=1, viewing={}, now=later)
+    _, is_new = serving.judge(lost, answer="left", response_ms=1, viewing={}, now=later)
     assert is_new
 
 
@@ -301,7 +324,7 @@ def test_a_pair_that_is_given_back_is_free_for_others_and_its_judgment_if_any_st
     serving.give_back(assignment, now=NOW)
     assert campaign.tasks.get().places_left == 1, "twice is once"
     [taken] = serving.lease(second, now=NOW)
-    serving.judge(taken, closest="left", response_ms=1, viewing={}, now=NOW)
+    serving.judge(taken, answer="left", response_ms=1, viewing={}, now=NOW)
     serving.give_back(taken, now=NOW)
     assert campaign.tasks.get().places_left == 0
     assert Judgment.objects.count() == 1

@@ -48,7 +48,7 @@ def test_a_double_click_is_one_judgment():
     answers = at_once(
         lambda number: serving.judge(
             assignment,
-            closest=["left", "right"][number % 2],
+            answer=["left", "right"][number % 2],
             response_ms=number,
             viewing={},
             now=NOW,
@@ -89,7 +89,7 @@ def test_a_pair_that_is_being_judged_in_another_tab_is_not_given_again():
         target=lambda: (given.extend(serving.lease(annotator, now=NOW)), connection.close())
     )
     with transaction.atomic():
-        serving.judge(judged, closest="left", response_ms=1, viewing={}, now=NOW)
+        serving.judge(judged, answer="left", response_ms=1, viewing={}, now=NOW)
         second_tab.start()
         wait_until_somebody_waits_for(connection)
     second_tab.join(timeout=30)
@@ -149,7 +149,7 @@ def test_the_rules_hold_while_leases_end_answers_come_late_and_pairs_are_given_b
                     try:
                         judgment, _ = serving.judge(
                             assignment,
-                            closest=chance.choice(["left", "right"]),
+                            answer=chance.choice(["left", "right"]),
                             response_ms=1,
                             viewing={},
                             now=now,

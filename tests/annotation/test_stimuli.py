@@ -217,7 +217,7 @@ def test_whatever_can_be_observed_is_the_same_for_every_codec_and_rate(client, d
         for shown in assignment.shown:
             made = Reconstruction.objects.get(id=shown)
             seen[source].add((made.codec, made.stratum, made.decoded_bytes))
-        serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=NOW)
+        serving.judge(assignment, answer="left", response_ms=1, viewing={}, now=NOW)
     assert set(seen) == set(SourceImage.objects.values_list("id", flat=True))
     for source, made in seen.items():
         assert len({(codec, stratum) for codec, stratum, _ in made}) == 6

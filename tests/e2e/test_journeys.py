@@ -124,8 +124,8 @@ def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_jus
     for panel in page.query_selector_all("section[aria-labelledby^=stratum]"):
         stratum = panel.query_selector("h2").inner_text().split()[0]
         for row in panel.query_selector_all("table >> nth=0 >> tbody tr"):
-            codec, wins, *_ = [cell.inner_text() for cell in row.query_selector_all("td")]
-            shown_wins[f"{float(stratum):g}", codec] += int(wins)
+            cells = [cell.inner_text() for cell in row.query_selector_all("td")]
+            shown_wins[f"{float(stratum):g}", cells[0]] += int(cells[5])
     assert +shown_wins == stored_wins(stack, "Journey")
     assert page.query_selector("svg.marks"), "a plot beside the table"
 

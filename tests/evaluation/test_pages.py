@@ -386,6 +386,8 @@ def test_a_study_is_launched_by_the_form_as_by_a_file(as_researcher, researcher)
         "sampling": "balanced",
         "gold_share": 0.0,
         "repeat_share": 0.0,
+        "allow_ties": False,
+        "source_distance": 2,
         "seed": 4,
         "instructions": "Look closely.",
     }

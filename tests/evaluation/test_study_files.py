@@ -170,8 +170,9 @@ def test_a_codec_that_cannot_be_used_here_is_refused_with_the_reason(monkeypatch
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("task", "ranking"),
         ("task", ["2afc"]),
+        ("task", "rating"),
+        ("allow_ties", "yes"),
         ("sampling", "active"),
         ("sampling", {}),
         ("gold_share", 0.1),
@@ -244,3 +245,21 @@ def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path):
         with pytest.raises(InvalidStudy, match=reason) as failure:
             read_study_file(path)
         assert list(failure.value.problems) == [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("codecs", "problem"),
+    [
+        (["avif", "jpeg"], "needs three or more different codecs"),
+        (
+            ["avif", "avif-svt", "heic", "jpeg", "jpeg2000", "jpegli", "jpegxl", "mozjpeg", "webp"],
+            "takes at most 8 codecs to rank",
+        ),
+    ],
+)
+def test_a_ranking_takes_three_to_eight_codecs(codecs, problem):
+    with pytest.raises(InvalidStudy) as refused:
+        StudySpecification.from_mapping(
+            {"name": "Sea", "images": "sea", "codecs": codecs, "task": "ranking"}
+        )
+    assert problem in refused.value.problems["codecs"]

@@ -1,0 +1,241 @@
+// The judging page of rankings: several copies, ordered from the closest to the original to the
+// farthest. One copy at a time stands beside the original; the tray below holds them all.
+
+import { Judging, part } from "./judging.js";
+import { isTied, moveBy, moveTo, placeOf, toggleTie } from "./order.js";
+import { Tray } from "./tray.js";
+
+const SIDE_BY_SIDE_PX = 700; // in a narrower window the original is seen in the copy's place alone
+
+const letter = (position) => String.fromCharCode(64 + Number(position)); // "1" -> "A", as shown
+const isCopy = (position) => position !== "original";
+const allowsTies = Boolean(part("tie"));
+
+// Of the question on the screen:
+let positions = []; // "1" to "n"
+let order = []; // places (order.js)
+let seen = new Set(); // copies that were looked at
+let selected = null;
+let selections = 0;
+let moves = 0;
+let lifted = null; // the order when a drag began
+
+const draft = {
+  name: (assignment) => `ranking-draft-${assignment.token}`,
+  read(assignment) {
+    try {
+      const kept = JSON.parse(localStorage.getItem(this.name(assignment)));
+      return kept && isDraftOf(assignment, kept) ? kept : null;
+    } catch {
+      return null; // the browser keeps nothing, or something else
+    }
+  },
+  write(assignment) {
+    try {
+      const kept = { order, seen: [...seen], selected, selections, moves };
+      localStorage.setItem(this.name(assignment), JSON.stringify(kept));
+    } catch {
+      // Without a draft a reload begins anew; nothing else is lost.
+    }
+  },
+  clear(assignment) {
+    try {
+      localStorage.removeItem(this.name(assignment));
+    } catch {
+      // Nothing was kept.
+    }
+  },
+};
+
+function isDraftOf(assignment, kept) {
+  const own = copiesOf(assignment);
+  const isOwn = (copies) => copies.every((each) => own.includes(each));
+  const flat = kept.order.flat();
+  return (
+    flat.length === own.length &&
+    new Set(flat).size === own.length &&
+    isOwn([...flat, ...kept.seen, kept.selected]) &&
+    (allowsTies || kept.order.length === own.length)
+  );
+}
+
+function copiesOf(assignment) {
+  return Object.keys(assignment.images).filter(isCopy);
+}
+
+const judging = new Judging({
+  noun: "set",
+  nouns: "sets",
+  narrowestPx: 320,
+  columns: (fits) => (window.innerWidth >= SIDE_BY_SIDE_PX || fits(2) ? 2 : 1),
+  positions: (assignment) => ({ original: ["original"], copy: copiesOf(assignment) }),
+  describe: (position) => (isCopy(position) ? `Copy ${letter(position)}` : "The original"),
+  onPresent: begin,
+  onKey: press,
+  onAcknowledged: (assignment) => draft.clear(assignment),
+  viewing: () => ({ selections, moves }),
+});
+const tray = new Tray(part("tray"), { onSelect: select, onDrag: drag, onDrop: drop });
+
+function begin(assignment) {
+  positions = copiesOf(assignment);
+  const kept = draft.read(assignment);
+  order = kept?.order ?? positions.map((position) => [position]);
+  selected = kept?.selected ?? positions[0];
+  seen = new Set(kept?.seen ?? [selected]);
+  selections = kept?.selections ?? 1;
+  moves = kept?.moves ?? 0;
+  lifted = null;
+  tray.present(
+    positions.map((copy) => ({ copy, name: letter(copy), src: assignment.images[copy] })),
+  );
+  part("last-place").textContent = positions.length;
+  part("digits").textContent = `1–${positions.length}`;
+  say("");
+  render();
+  tray.focus(selected);
+  return { copy: selected };
+}
+
+function render() {
+  const cards = order.flat().map((copy) => {
+    const place = placeOf(order, copy);
+    const isShared = order[place - 1].length > 1;
+    const isNew = !seen.has(copy);
+    const more = [isShared && "shared", isNew && "not looked at yet"].filter(Boolean);
+    const label = [`Copy ${letter(copy)}, place ${place} of ${order.length}`, ...more].join(", ");
+    return { copy, place, isShared, isTied: isTied(order, copy), isNew, label };
+  });
+  tray.render(cards, selected);
+  part("copy-name").textContent = `Copy ${letter(selected)}`;
+  const flat = order.flat();
+  enable(part("closer"), flat[0] !== selected || isSharing(selected));
+  enable(part("farther"), flat.at(-1) !== selected || isSharing(selected));
+  if (allowsTies) {
+    enable(part("tie"), flat[0] !== selected);
+    part("tie-words").textContent = isTied(order, selected)
+      ? "Not the same place"
+      : "Same place as the one before";
+  }
+  const left = cards.filter((card) => card.isNew).map((card) => card.place);
+  enable(part("done"), left.length === 0);
+  part("done-words").textContent = left.length ? notLookedAt(left) : "This is my order";
+}
+
+/** Unlike a disabled button, one that does nothing at present can still be found and read out. */
+function enable(button, isEnabled) {
+  button.setAttribute("aria-disabled", !isEnabled);
+}
+
+function isSharing(copy) {
+  return order[placeOf(order, copy) - 1].length > 1;
+}
+
+function notLookedAt(left) {
+  return `Not looked at yet: place${left.length > 1 ? "s" : ""} ${left.join(", ")}`;
+}
+
+/** Tells it to who cannot see the cards change. */
+function say(text) {
+  part("said").textContent = text;
+}
+
+function keep() {
+  render();
+  draft.write(judging.current);
+}
+
+function select(copy) {
+  if (!judging.takesAnswers || copy === selected) return;
+  selected = copy;
+  selections += 1;
+  seen.add(copy);
+  judging.stage.show("copy", copy);
+  keep();
+}
+
+function selectByKey(copy) {
+  if (!copy) return;
+  select(copy);
+  tray.focus(selected);
+}
+
+/** Changes the order around the selected copy and tells what came of it. */
+function change(changed) {
+  const isSame = JSON.stringify(changed) === JSON.stringify(order);
+  if (!judging.takesAnswers || isSame) return;
+  order = changed;
+  moves += 1;
+  keep();
+  tellPlace();
+}
+
+function tellPlace() {
+  const place = placeOf(order, selected);
+  const others = order[place - 1].filter((copy) => copy !== selected).map(letter);
+  const shared = others.length ? `, shared with ${others.join(" and ")}` : "";
+  say(`Copy ${letter(selected)} moved to place ${place} of ${order.length}${shared}.`);
+}
+
+function drag(copy, index) {
+  if (!judging.takesAnswers) return;
+  lifted ??= order;
+  const isBack = lifted.flat()[index] === copy; // where it was: it also keeps what it shared
+  order = isBack ? lifted : moveTo(lifted, copy, index);
+  render();
+}
+
+function drop() {
+  const [before, after] = [lifted, order];
+  lifted = null;
+  if (!before) return;
+  order = before;
+  change(after);
+}
+
+function submit() {
+  const left = order.flat().filter((copy) => !seen.has(copy));
+  if (left.length) say(notLookedAt(left.map((copy) => placeOf(order, copy))));
+  else judging.answer(positions.map((copy) => placeOf(order, copy)));
+}
+
+function press(key, event) {
+  const flat = order.flat();
+  const at = flat.indexOf(selected);
+  const actions = {
+    ArrowLeft: () => selectByKey(flat[at - 1]),
+    ArrowRight: () => selectByKey(flat[at + 1]),
+    Home: () => selectByKey(flat[0]),
+    End: () => selectByKey(flat.at(-1)),
+    c: () => change(moveBy(order, selected, -1)),
+    f: () => change(moveBy(order, selected, 1)),
+  };
+  if (allowsTies) actions.t = () => change(toggleTie(order, selected));
+  if (key === "Enter") {
+    if (event.target.closest("button")) return false; // it presses that button
+    if (!event.repeat) submit();
+    return true;
+  }
+  if (/^[1-9]$/.test(key)) {
+    // The copy at that place; where several share it, one after the other.
+    const sharing = order[Number(key) - 1] ?? [];
+    selectByKey(sharing[(sharing.indexOf(selected) + 1) % sharing.length]);
+    return true;
+  }
+  actions[key]?.();
+  return key in actions;
+}
+
+for (const [name, act] of [
+  ["closer", () => change(moveBy(order, selected, -1))],
+  ["farther", () => change(moveBy(order, selected, 1))],
+  ["tie", () => change(toggleTie(order, selected))],
+]) {
+  part(name)?.addEventListener("click", (event) => {
+    act();
+    if (event.detail) tray.focus(selected); // pressed by a pointer: the keys go on in the tray
+  });
+}
+part("done").addEventListener("click", submit);
+
+judging.start();
