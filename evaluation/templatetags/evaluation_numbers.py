@@ -86,6 +86,13 @@ def agreement_rows(agreement: dict, is_simulated: bool) -> list[dict]:
 
 
 @register.filter
+def interval_reasons(agreement: dict) -> list[str]:
+    """Why values of agreement have no interval, each reason once."""
+    bare = (each for each in agreement.values() if each["value"] is not None)
+    return list(dict.fromkeys(each["reason"] for each in bare if each["low"] is None))
+
+
+@register.filter
 def scale_about(analysis: dict) -> str:
     """What the scores are, and what their intervals hold."""
     fits = [each["scale_fit"] for each in analysis["strata"].values() if each["scale_fit"]]
