@@ -334,7 +334,7 @@ def _require_clusters(comparisons: Comparisons, over: Collection[Cluster]) -> No
         if kind in over and len(labels) < FEWEST_CLUSTERS:
             raise NotIdentified(
                 f"how far judgments of different {name} vary needs {FEWEST_CLUSTERS} of them, "
-                f"and there are {len(labels)}"
+                f"and there {'is' if len(labels) == 1 else 'are'} {len(labels)}"
             )
 
 

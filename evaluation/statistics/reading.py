@@ -171,6 +171,11 @@ def _known_columns(header: list[str], name: str) -> tuple[str, list[str]]:
         name = max(share, key=share.__getitem__)
     elif name not in FORMATS:
         raise ValueError(f"format: expected auto, {', '.join(FORMATS)}, found {name!r}")
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise InvalidComparisons(
+            "line 1: expected columns separated by commas, found semicolons or tabs: save the "
+            "file as comma-separated values"
+        )
     required = FORMATS[name].required
     optional = [column for column in FORMATS[name].optional if column in header]
     for column in (*required, *optional):

@@ -99,7 +99,7 @@ def test_one_cluster_tells_nothing_of_how_clusters_vary(over, name):
         lambda: robust(c, fit_scale(c), over=(over,)),
         lambda: cluster_bootstrap(c, over=(over,), rng=np.random.default_rng(0)),
     ):
-        with pytest.raises(NotIdentified, match=f"different {name}.* there are 1"):
+        with pytest.raises(NotIdentified, match=f"different {name}.* there is 1"):
             ask()
 
 

@@ -123,7 +123,7 @@ def test_a_file_may_come_from_a_spreadsheet_on_disk_or_as_an_upload(tmp_path, ne
 
 BAD_FILES = [
     ("", "line 1, column annotator: expected once"),
-    ("annotator;content;stratum;left;right;chosen\n", "line 1, column annotator"),
+    ("annotator;content;stratum;left;right;chosen\n", "line 1: expected columns separated by commas"),
     ("annotator,content,stratum,left,right\n", "line 1, column chosen: .* found 0 times"),
     (HEADER + ",left\n", "line 1, column left: .* found 2 times"),
     (HEADER + ",gold,gold\n", "line 1, column gold: .* found 2 times"),
@@ -505,3 +505,10 @@ def test_reading_takes_time_in_proportion_to_the_rows():
     # About 0.05 s and 0.5 s; whatever looks back over earlier rows takes a hundred times as long.
     assert many < 40 * few
     assert many < 10
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_file_separated_otherwise_is_refused_with_what_to_do(mark):
+    text = HEADER.replace(",", mark) + "\n"
+    with pytest.raises(InvalidComparisons, match="save the file as comma-separated values"):
+        read_judgments(io.StringIO(text))
