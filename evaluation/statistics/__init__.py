@@ -42,9 +42,8 @@ from evaluation.statistics.planning import (
     plan,
 )
 from evaluation.statistics.preference import (
-    FirstChoice,
     PairPreference,
-    WinShare,
+    Share,
     binomial_p,
     clopper_pearson_interval,
     first_choice_shares,
@@ -85,7 +84,6 @@ __all__ = [
     "Comparisons",
     "ContentScale",
     "Estimate",
-    "FirstChoice",
     "Flag",
     "InvalidComparisons",
     "Judgments",
@@ -102,7 +100,7 @@ __all__ = [
     "Rankings",
     "Rules",
     "Scale",
-    "WinShare",
+    "Share",
     "all_pairs",
     "annotator_hours",
     "benjamini_hochberg_adjusted",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,36 @@ class InvalidComparisons(ValueError):
     """A comparison table that cannot be used; the message says where, and what was expected."""
 
 
+class Stratified:
+    """What tables of judgments have in common: strata, which nothing may mix silently."""
+
+    __slots__ = ()
+    stratum: IntArray
+    strata: tuple[str, ...]
+
+    def where(self, rows: BoolArray | IntArray) -> Self:
+        raise NotImplementedError
+
+    def in_stratum(self, label: str) -> Self:
+        """The rows of one stratum, with only the labels that occur in it.
+
+        Raises ValueError if there is no such stratum.
+        """
+        if label not in self.strata:
+            raise ValueError(f"no stratum {label!r}; there are {', '.join(self.strata) or 'none'}")
+        return self.where(self.stratum == self.strata.index(label))
+
+    def require_one_stratum(self) -> None:
+        """Raise ValueError if there are several strata."""
+        if len(self.strata) > 1:
+            raise ValueError(
+                f"{len(self.strata)} strata ({', '.join(self.strata)}) would be mixed: "
+                "take one with in_stratum(), or mix them knowingly with pooled()"
+            )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparisons:
+class Comparisons(Stratified):
     """m pairwise judgments as parallel arrays, one row a judgment.
 
     annotator, content, stratum : (m,) int64 codes into annotators, contents, strata.
@@ -121,12 +149,12 @@ class Comparisons:
                 f"{conditions[a[same[0]]]!r}"
             )
         codes = {
-            "annotator": _encoded_or_one(annotator, m, "annotator"),
-            "content": _encoded_or_one(content, m, "content"),
-            "stratum": _encoded_or_one(stratum, m, "stratum", by=_number_first),
+            "annotator": encoded_or_one(annotator, m, "annotator"),
+            "content": encoded_or_one(content, m, "content"),
+            "stratum": encoded_or_one(stratum, m, "stratum", by=number_first),
         }
         unknown = np.broadcast_to(np.nan, m)  # takes no memory
-        counts = np.broadcast_to(np.int64(1), m) if weight is None else _whole(weight)
+        counts = np.broadcast_to(np.int64(1), m) if weight is None else whole_numbers(weight)
         is_judged = counts != 0
         table = cls(
             annotator=codes["annotator"][0],
@@ -169,16 +197,14 @@ class Comparisons:
     def n_annotators(self) -> int:
         return len(self.annotators)
 
-    def where(self, rows: BoolArray | IntArray) -> Comparisons:
+    def where(self, rows: BoolArray | IntArray) -> Self:
         """The rows of a mask (m,) or of indexes; labels that no longer occur are dropped."""
-        annotator, annotators = _still_used(self.annotator[rows], self.annotators)
-        content, contents = _still_used(self.content[rows], self.contents)
-        stratum, strata = _still_used(self.stratum[rows], self.strata)
-        both, conditions = _still_used(
-            np.concatenate([self.a[rows], self.b[rows]]), self.conditions
-        )
+        annotator, annotators = still_used(self.annotator[rows], self.annotators)
+        content, contents = still_used(self.content[rows], self.contents)
+        stratum, strata = still_used(self.stratum[rows], self.strata)
+        both, conditions = still_used(np.concatenate([self.a[rows], self.b[rows]]), self.conditions)
         a, b = np.split(both, 2)
-        return Comparisons(
+        return type(self)(
             annotator=annotator,
             content=content,
             stratum=stratum,
@@ -198,26 +224,9 @@ class Comparisons:
         """The judgments that were asked for their own sake."""
         return self.where(np.isnan(self.expected))
 
-    def in_stratum(self, label: str) -> Comparisons:
-        """The judgments of one stratum, with only the labels that occur in it.
-
-        Raises ValueError if there is no such stratum.
-        """
-        if label not in self.strata:
-            raise ValueError(f"no stratum {label!r}; there are {', '.join(self.strata) or 'none'}")
-        return self.where(self.stratum == self.strata.index(label))
-
     def pooled(self) -> Comparisons:
         """All judgments as one stratum "all": a mixture of strata, made knowingly."""
         return replace(self, stratum=np.zeros_like(self.stratum), strata=("all",))
-
-    def require_one_stratum(self) -> None:
-        """Raise ValueError if there are several strata, which nothing may mix silently."""
-        if len(self.strata) > 1:
-            raise ValueError(
-                f"{len(self.strata)} strata ({', '.join(self.strata)}) would be mixed: "
-                "take one with in_stratum(), or mix them knowingly with pooled()"
-            )
 
     def win_matrix(self) -> FloatArray:
         """(n, n) wins[i, j] = how often conditions[i] was judged closer than conditions[j].
@@ -240,7 +249,7 @@ class Comparisons:
         return np.asarray(sums, dtype=np.float64).reshape(n, n)
 
 
-def _encoded_or_one(
+def encoded_or_one(
     column: Sequence[str] | None,
     m: int,
     name: str,
@@ -295,7 +304,7 @@ def _outcomes(column: Sequence[str], name: str, outcomes: dict[str, float]) -> F
     return np.asarray(np.array(values, dtype=np.float64)[found])
 
 
-def _number_first(label: str) -> tuple[float, str]:
+def number_first(label: str) -> tuple[float, str]:
     """Sorts numbers by value, then all other labels by name."""
     try:
         number = float(label)
@@ -304,14 +313,14 @@ def _number_first(label: str) -> tuple[float, str]:
     return (number if math.isfinite(number) else math.inf), label
 
 
-def _whole(weight: Sequence[int] | IntArray) -> IntArray:
+def whole_numbers(weight: Sequence[int] | IntArray) -> IntArray:
     counts = np.asarray(weight)
     if counts.size and counts.dtype.kind not in "iu":
         raise InvalidComparisons("weight: expected whole numbers")
     return counts.astype(np.int64)
 
 
-def _still_used(codes: IntArray, labels: tuple[str, ...]) -> tuple[IntArray, tuple[str, ...]]:
+def still_used(codes: IntArray, labels: tuple[str, ...]) -> tuple[IntArray, tuple[str, ...]]:
     times = np.bincount(codes, minlength=len(labels))
     used = np.flatnonzero(times)
     return (np.cumsum(times > 0) - 1)[codes], tuple(labels[i] for i in used)

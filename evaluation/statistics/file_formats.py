@@ -221,7 +221,7 @@ def _unlike_left(left: str, right: str) -> str:
 
 
 def _ranking(text: str) -> str:
-    rankings._places(_label(text))
+    rankings.places_of(_label(text))
     return text
 
 

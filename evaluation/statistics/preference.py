@@ -21,23 +21,9 @@ from evaluation.statistics.rankings import Rankings
 
 
 @dataclass(frozen=True, slots=True)
-class WinShare:
-    """How often a condition won among the n judgments it took part in (a tie is half a win).
-
-    share, low, high in [0, 1]; all None, with a reason, where n is 0.
-    """
-
-    condition: str
-    share: float | None
-    low: float | None
-    high: float | None
-    n: int
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FirstChoice:
-    """How often a condition came first among the n rankings that ranked it.
+class Share:
+    """How often a condition won among the n judgments it took part in (a tie is half a win), or
+    came first among the n rankings that ranked it.
 
     share, low, high in [0, 1]; all None, with a reason, where n is 0.
     """
@@ -139,7 +125,7 @@ def binomial_p(wins: int, losses: int) -> float:
     return min(1.0, 2.0 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
-def win_shares(comparisons: Comparisons, *, confidence: float = 0.95) -> list[WinShare]:
+def win_shares(comparisons: Comparisons, *, confidence: float = 0.95) -> list[Share]:
     """Each condition's share of wins, in the order of comparisons.conditions.
 
     The share depends on whom a condition met: with unequal opponents, compare scales instead.
@@ -194,7 +180,7 @@ def pairwise_table(
     return [row(i, j) for i, j in pairs]
 
 
-def first_choice_shares(rankings: Rankings, *, confidence: float = 0.95) -> list[FirstChoice]:
+def first_choice_shares(rankings: Rankings, *, confidence: float = 0.95) -> list[Share]:
     """Each condition's share of first places, in the order of rankings.conditions.
 
     Conditions tied for the first place of a ranking share it evenly, so that k tied get 1 / k
@@ -210,11 +196,11 @@ def first_choice_shares(rankings: Rankings, *, confidence: float = 0.95) -> list
     won = (rankings.weight / first.sum(axis=1)) @ first
     ranked = rankings.weight @ (rankings.rank > 0)
 
-    def row(condition: str, k: float, n: int) -> FirstChoice:
+    def row(condition: str, k: float, n: int) -> Share:
         if n == 0:
-            return FirstChoice(condition, None, None, None, 0, "never ranked")
+            return Share(condition, None, None, None, 0, "never ranked")
         share = wilson_interval(k, n, confidence)
-        return FirstChoice(condition, share.value, share.low, share.high, n)
+        return Share(condition, share.value, share.low, share.high, n)
 
     return [
         row(condition, float(k), int(n))
@@ -231,11 +217,11 @@ def _check_share(k: float, n: int, confidence: float) -> None:
         raise NotIdentified("there are no judgments")
 
 
-def _win_share(condition: str, k: float, n: int, confidence: float) -> WinShare:
+def _win_share(condition: str, k: float, n: int, confidence: float) -> Share:
     if n == 0:
-        return WinShare(condition, None, None, None, 0, "never compared")
+        return Share(condition, None, None, None, 0, "never compared")
     share = wilson_interval(k, n, confidence)
-    return WinShare(condition, share.value, share.low, share.high, n)
+    return Share(condition, share.value, share.low, share.high, n)
 
 
 def _counts(sums: FloatArray) -> IntArray:

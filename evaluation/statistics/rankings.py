@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -12,17 +13,18 @@ from evaluation.statistics.comparisons import (
     Comparisons,
     IntArray,
     InvalidComparisons,
-    _encoded_or_one,
-    _number_first,
-    _still_used,
-    _whole,
+    Stratified,
+    encoded_or_one,
+    number_first,
+    still_used,
+    whole_numbers,
 )
 
 COLUMNS = ("annotator", "content", "stratum", "ranking")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rankings:
+class Rankings(Stratified):
     """m rankings of some of n conditions as parallel arrays, one row a ranking.
 
     annotator, content, stratum : (m,) int64 codes into annotators, contents, strata.
@@ -98,16 +100,16 @@ class Rankings:
         for name, column in zip(COLUMNS, (annotator, content, stratum, ranking), strict=True):
             if column is not None and len(column) != m:
                 raise InvalidComparisons(f"{name}: expected {m} rows, found {len(column)}")
-        annotator_codes, annotators = _encoded_or_one(annotator, m, "annotator")
-        content_codes, contents = _encoded_or_one(content, m, "content")
-        stratum_codes, strata = _encoded_or_one(stratum, m, "stratum", by=_number_first)
+        annotator_codes, annotators = encoded_or_one(annotator, m, "annotator")
+        content_codes, contents = encoded_or_one(content, m, "content")
+        stratum_codes, strata = encoded_or_one(stratum, m, "stratum", by=number_first)
         rank, conditions = _ranks(ranking)
         return cls(
             annotator=annotator_codes,
             content=content_codes,
             stratum=stratum_codes,
             rank=rank,
-            weight=np.broadcast_to(np.int64(1), m) if weight is None else _whole(weight),
+            weight=np.broadcast_to(np.int64(1), m) if weight is None else whole_numbers(weight),
             annotators=annotators,
             contents=contents,
             strata=strata,
@@ -133,14 +135,14 @@ class Rankings:
     def n_annotators(self) -> int:
         return len(self.annotators)
 
-    def where(self, rows: BoolArray | IntArray) -> Rankings:
+    def where(self, rows: BoolArray | IntArray) -> Self:
         """The rows of a mask (m,) or of indexes; labels that no longer occur are dropped."""
-        annotator, annotators = _still_used(self.annotator[rows], self.annotators)
-        content, contents = _still_used(self.content[rows], self.contents)
-        stratum, strata = _still_used(self.stratum[rows], self.strata)
+        annotator, annotators = still_used(self.annotator[rows], self.annotators)
+        content, contents = still_used(self.content[rows], self.contents)
+        stratum, strata = still_used(self.stratum[rows], self.strata)
         rank = self.rank[rows]
         ranked = np.flatnonzero(rank.any(axis=0))
-        return Rankings(
+        return type(self)(
             annotator=annotator,
             content=content,
             stratum=stratum,
@@ -152,26 +154,9 @@ class Rankings:
             conditions=tuple(self.conditions[i] for i in ranked),
         )
 
-    def in_stratum(self, label: str) -> Rankings:
-        """The rankings of one stratum, with only the labels that occur in it.
-
-        Raises ValueError if there is no such stratum.
-        """
-        if label not in self.strata:
-            raise ValueError(f"no stratum {label!r}; there are {', '.join(self.strata) or 'none'}")
-        return self.where(self.stratum == self.strata.index(label))
-
     def pooled(self) -> Rankings:
         """All rankings as one stratum "all": a mixture of strata, made knowingly."""
         return replace(self, stratum=np.zeros_like(self.stratum), strata=("all",))
-
-    def require_one_stratum(self) -> None:
-        """Raise ValueError if there are several strata, which nothing may mix silently."""
-        if len(self.strata) > 1:
-            raise ValueError(
-                f"{len(self.strata)} strata ({', '.join(self.strata)}) would be mixed: "
-                "take one with in_stratum(), or mix them knowingly with pooled()"
-            )
 
     def comparisons(self) -> Comparisons:
         """Every pair of conditions that a ranking orders, as one judgment of its weight.
@@ -208,7 +193,7 @@ def _ranks(column: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
     for i, text in enumerate(column):
         if text not in parsed:
             try:
-                parsed[text] = _places(text)
+                parsed[text] = places_of(text)
             except ValueError as error:
                 raise InvalidComparisons(f"row {i + 1}, column ranking: {error}") from None
     conditions = tuple(sorted({label for places in parsed.values() for label in places}))
@@ -222,7 +207,7 @@ def _ranks(column: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
     )
 
 
-def _places(text: str) -> dict[str, int]:
+def places_of(text: str) -> dict[str, int]:
     """The place of each condition in a text such as "avif > webp = jpeg"."""
     places: dict[str, int] = {}
     for place, tied in enumerate(text.split(">"), start=1):

@@ -123,7 +123,10 @@ def test_a_file_may_come_from_a_spreadsheet_on_disk_or_as_an_upload(tmp_path, ne
 
 BAD_FILES = [
     ("", "line 1, column annotator: expected once"),
-    ("annotator;content;stratum;left;right;chosen\n", "line 1: expected columns separated by commas"),
+    (
+        "annotator;content;stratum;left;right;chosen\n",
+        "line 1: expected columns separated by commas",
+    ),
     ("annotator,content,stratum,left,right\n", "line 1, column chosen: .* found 0 times"),
     (HEADER + ",left\n", "line 1, column left: .* found 2 times"),
     (HEADER + ",gold,gold\n", "line 1, column gold: .* found 2 times"),
