@@ -373,7 +373,7 @@ class _Fit:
         ss, su, uu = self._blocks(weight, slope, by_annotator)
         ss[np.arange(c.n), np.arange(c.n)] += self.score_precision
         uu[:, np.arange(q), np.arange(q)] += 1 / self.variances
-        inverse = np.linalg.inv(uu)
+        inverse = _inverse(uu)
 
         # The determinant's derivatives: `doubt` (m,) is the variance of the log-odds that comes
         # of the annotator's parameters.
@@ -430,11 +430,19 @@ class _Fit:
         return np.asarray(np.clip(np.log(wanted / self.variances), -4.0, 4.0))
 
 
+def _inverse(information: FloatArray) -> FloatArray:
+    """Of (..., n, n). Raises NotConverged where steps led to no information at all."""
+    try:
+        return np.asarray(np.linalg.inv(information), dtype=np.float64)
+    except np.linalg.LinAlgError as error:
+        raise NotConverged(f"annotators did not settle: {error}") from error
+
+
 def _sum_zero_inverse(information: FloatArray) -> FloatArray:
     """(n, n) inverse among scores that sum to 0: what acts on their sum alone is added, then
     taken off."""
     n = len(information)
-    inverse = np.linalg.inv(information + np.trace(information) / n**2)
+    inverse = _inverse(information + np.trace(information) / n**2)
     inverse = inverse - inverse.mean(axis=0)
     inverse = inverse - inverse.mean(axis=1, keepdims=True)
     return np.asarray((inverse + inverse.T) / 2)

@@ -19,7 +19,7 @@ from evaluation.statistics.clusters import (
     robust,
     robust_annotators,
 )
-from evaluation.statistics.comparisons import Comparisons
+from evaluation.statistics.comparisons import Comparisons, FloatArray
 from evaluation.statistics.contents import content_scale
 from evaluation.statistics.estimate import Estimate, NotConverged, NotIdentified, t_quantile
 from evaluation.statistics.options import ANNOTATORS, CLUSTERS, MODELS, Options
@@ -27,7 +27,8 @@ from evaluation.statistics.rankings import Rankings
 from evaluation.statistics.scaling import Parameter, Scale, fit_scale
 
 FEWEST_ANNOTATORS, FEWEST_EACH = 5, 20
-CANNOT = (NotIdentified, NotConverged)
+# The last is not known to occur; a page that hundreds look at must not end with it.
+CANNOT = (NotIdentified, NotConverged, np.linalg.LinAlgError)
 Document = dict[str, Any]
 
 
@@ -169,19 +170,24 @@ def _best(comparisons: Comparisons, fitted: _Fitted, options: Options) -> list[f
     take seconds, scores are drawn from the normal distribution of their covariance instead.
     """
     scale = fitted.scale
-    draws = options.rng.multivariate_normal(
-        scale.scores, scale.covariance, size=options.n_boot, method="eigh"
-    )
     if fitted.over and isinstance(scale, Scale):
         is_fast = scale.model is BRADLEY_TERRY
         with suppress(*CANNOT):
-            draws = cluster_bootstrap(
+            boot = cluster_bootstrap(
                 comparisons,
                 over=fitted.over,
                 n_boot=options.n_boot if is_fast else min(options.n_boot, 200),
                 rng=options.rng,
                 scale=scale,
-            ).draws
+            )
+            return _shares(boot.draws)
+    draws = options.rng.multivariate_normal(
+        scale.scores, scale.covariance, size=options.n_boot, method="eigh"
+    )
+    return _shares(draws)
+
+
+def _shares(draws: FloatArray) -> list[float]:
     return [float(share) for share in multiplicity.best_with_probability(draws).probability]
 
 
