@@ -1,7 +1,8 @@
 // What the judging pages share: <main data-judge="/judge/TOKEN/" data-total="10"> and its parts.
 //
 // A question is shown once all of it has decoded; the next one loads meanwhile. The answer is sent
-// until the server acknowledges it, and only then does the next question appear.
+// until the server acknowledges it, and only then does the next question appear; until then the
+// browser keeps it, so that a page that is closed meanwhile loses nothing.
 
 import { Stage, load } from "./stage.js";
 
@@ -46,6 +47,7 @@ export class Judging {
       onPannable: (pannable) => (part("pan-hint").hidden = !pannable),
       columns: page.columns,
     });
+    this.unsent = kept(`unsent-answer ${this.address}`);
     this.loaded = new Map(); // assignment token -> promise of its images
     this.shown = null; // the question whose turn it is, with its images
     this.current = null; // the assignment on the screen
@@ -62,6 +64,16 @@ export class Judging {
 
   async start() {
     show("loading");
+    const unsent = this.unsent.read();
+    if (unsent) {
+      // The page was closed before the server had this answer; sent twice, it is one judgment.
+      const [status, todo] = await this.send("judgments", unsent);
+      this.unsent.clear();
+      if (todo?.assignments) {
+        if (status === 409) this.tellPlaceTaken();
+        return this.goOn(todo);
+      }
+    }
     const [status, todo] = await this.send("next", {});
     if (status !== 200) {
       part("reason").textContent = "This link is not known here. Please ask for a new one.";
@@ -174,20 +186,27 @@ export class Judging {
     const responseMs = performance.now() - this.paintedAt;
     if (responseMs < SOONEST_ANSWER_MS) return;
     this.paintedAt = null; // one answer a question
-    const [status, todo] = await this.send("judgments", {
+    const given = {
       assignment: this.current.token,
       answer,
       response_ms: Math.min(Math.round(responseMs), DAY_MS),
       viewing: this.viewing(),
-    });
+    };
+    this.unsent.write(given);
+    const [status, todo] = await this.send("judgments", given);
+    this.unsent.clear();
     if (status === 409) {
-      notice(`You were away for long, and others have judged that ${this.page.noun} meanwhile. Here is another.`);
+      this.tellPlaceTaken();
     } else if (status >= 400) {
       notice("The server did not take this answer. Please reload the page.");
       return;
     }
     this.page.onAcknowledged(this.current);
     await this.goOn(todo);
+  }
+
+  tellPlaceTaken() {
+    notice(`You were away for long, and others have judged that ${this.page.noun} meanwhile. Here is another.`);
   }
 
   /** Viewing conditions, as numbers; docs/judgments.md describes each. */
@@ -269,6 +288,22 @@ function keyOf({ key, code }) {
   if (digit) return digit[1];
   const letter = /^Key([A-Z])$/.exec(code);
   return letter && key.charCodeAt(0) > 127 ? letter[1].toLowerCase() : key.toLowerCase();
+}
+
+/** Something that this browser keeps for this page, also when it is closed; null if it cannot. */
+export function kept(name) {
+  const tried = (act) => {
+    try {
+      return act();
+    } catch {
+      return null; // a browser may keep nothing, or hold something else
+    }
+  };
+  return {
+    read: () => tried(() => JSON.parse(localStorage.getItem(name))),
+    write: (value) => tried(() => localStorage.setItem(name, JSON.stringify(value))),
+    clear: () => tried(() => localStorage.removeItem(name)),
+  };
 }
 
 function show(name) {

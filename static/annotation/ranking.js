@@ -1,7 +1,7 @@
 // The judging page of rankings: several copies, ordered from the closest to the original to the
 // farthest. One copy at a time stands beside the original; the tray below holds them all.
 
-import { Judging, part } from "./judging.js";
+import { Judging, kept, part } from "./judging.js";
 import { isTied, moveBy, moveTo, placeOf, toggleTie } from "./order.js";
 import { Tray } from "./tray.js";
 
@@ -20,42 +20,26 @@ let selections = 0;
 let moves = 0;
 let lifted = null; // the order when a drag began
 
-const draft = {
-  name: (assignment) => `ranking-draft-${assignment.token}`,
-  read(assignment) {
-    try {
-      const kept = JSON.parse(localStorage.getItem(this.name(assignment)));
-      return kept && isDraftOf(assignment, kept) ? kept : null;
-    } catch {
-      return null; // the browser keeps nothing, or something else
-    }
-  },
-  write(assignment) {
-    try {
-      const kept = { order, seen: [...seen], selected, selections, moves };
-      localStorage.setItem(this.name(assignment), JSON.stringify(kept));
-    } catch {
-      // Without a draft a reload begins anew; nothing else is lost.
-    }
-  },
-  clear(assignment) {
-    try {
-      localStorage.removeItem(this.name(assignment));
-    } catch {
-      // Nothing was kept.
-    }
-  },
-};
+const draftOf = (assignment) => kept(`ranking-draft ${assignment.token}`);
 
-function isDraftOf(assignment, kept) {
+function readDraft(assignment) {
+  const draft = draftOf(assignment).read();
+  try {
+    return draft && isDraftOf(assignment, draft) ? draft : null;
+  } catch {
+    return null; // something else lies under this name
+  }
+}
+
+function isDraftOf(assignment, draft) {
   const own = copiesOf(assignment);
   const isOwn = (copies) => copies.every((each) => own.includes(each));
-  const flat = kept.order.flat();
+  const flat = draft.order.flat();
   return (
     flat.length === own.length &&
     new Set(flat).size === own.length &&
-    isOwn([...flat, ...kept.seen, kept.selected]) &&
-    (allowsTies || kept.order.length === own.length)
+    isOwn([...flat, ...draft.seen, draft.selected]) &&
+    (allowsTies || draft.order.length === own.length)
   );
 }
 
@@ -72,19 +56,19 @@ const judging = new Judging({
   describe: (position) => (isCopy(position) ? `Copy ${letter(position)}` : "The original"),
   onPresent: begin,
   onKey: press,
-  onAcknowledged: (assignment) => draft.clear(assignment),
+  onAcknowledged: (assignment) => draftOf(assignment).clear(),
   viewing: () => ({ selections, moves }),
 });
 const tray = new Tray(part("tray"), { onSelect: select, onDrag: drag, onDrop: drop });
 
 function begin(assignment) {
   positions = copiesOf(assignment);
-  const kept = draft.read(assignment);
-  order = kept?.order ?? positions.map((position) => [position]);
-  selected = kept?.selected ?? positions[0];
-  seen = new Set(kept?.seen ?? [selected]);
-  selections = kept?.selections ?? 1;
-  moves = kept?.moves ?? 0;
+  const draft = readDraft(assignment);
+  order = draft?.order ?? positions.map((position) => [position]);
+  selected = draft?.selected ?? positions[0];
+  seen = new Set(draft?.seen ?? [selected]);
+  selections = draft?.selections ?? 1;
+  moves = draft?.moves ?? 0;
   lifted = null;
   tray.present(
     positions.map((copy) => ({ copy, name: letter(copy), src: assignment.images[copy] })),
@@ -142,7 +126,7 @@ function say(text) {
 
 function keep() {
   render();
-  draft.write(judging.current);
+  draftOf(judging.current).write({ order, seen: [...seen], selected, selections, moves });
 }
 
 function select(copy) {

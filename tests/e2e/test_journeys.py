@@ -402,3 +402,26 @@ def test_a_simulated_study_says_so_everywhere(stack, photographs, page):
         page.click("text=Download judgments")
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
     assert [row["simulated"] for row in rows] == ["true"] * 6
+
+
+def test_an_answer_that_was_never_acknowledged_is_sent_when_the_page_opens_again(
+    stack, photographs, page
+):
+    launched = stack.launch_study("Unsent", photographs, bpp=[1.0], judgments_per_task=1)
+    token = begin(page, launched["annotation_link"])
+    address = page.url
+    page.route("**/judgments", lambda route: route.abort())
+    page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    page.keyboard.press("1")
+    page.wait_for_selector("text=Your answer is kept")
+    assert stored_choices(stack, "Unsent") == {}
+
+    page.close()
+    again = page.context.new_page()
+    again.goto(address)
+    wait_for_next(again, token)
+    assert stored_choices(stack, "Unsent") == {token: "left"}
+    again.reload()
+    again.wait_for_selector("[data-painted]")
+    assert stored_choices(stack, "Unsent") == {token: "left"}, "sent once"
+    again.close()
