@@ -24,7 +24,9 @@ class StudyForm(forms.Form):
         help_text="Pairs: which is closer to the original? Rankings: three to eight in order.",
     )
     allow_ties = forms.BooleanField(
-        required=False, label="No difference", help_text="Whether that is an answer."
+        required=False,
+        label="Allow ties",
+        help_text="“No difference” is an answer, and places in a ranking may be shared.",
     )
     bpp = forms.CharField(
         initial=", ".join(DEFAULT_BPP),
@@ -32,11 +34,11 @@ class StudyForm(forms.Form):
         help_text="Results of different bit rates are kept apart.",
     )
     judgments_per_task = forms.IntegerField(
-        initial=3, label="Judgments per pair", help_text="By different annotators."
+        initial=3, label="Judgments per question", help_text="By different annotators."
     )
     judgments_per_annotator = forms.IntegerField(
         required=False,
-        label="Pairs per annotator",
+        label="Questions per annotator",
         help_text="After so many they are thanked. Empty: as many as there are.",
     )
     instructions = forms.CharField(
