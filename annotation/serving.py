@@ -8,7 +8,8 @@ The rules, whatever the order of requests, leases, crashes and repeats:
    Simulated annotators have places of their own and leave people's alone.
 3. Of an annotator's assignments that hold a place, those that show a pair in one order and those
    that show it in the other differ by at most one, unless a lease ended in between; where the
-   annotator is even, the side that the task has shown less often is taken, and chance decides the
+   annotator is even, the codec comes to the side where they saw it less often in pairs of the same
+   two codecs, then the side that the task has shown less often is taken, and chance decides the
    rest. Of rankings, each codec comes to each place in turn.
 4. Tasks of higher priority go first, then those with the most places left, so that all tasks fill
    evenly; among equals, each annotator starts at a random place.
@@ -32,6 +33,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 
 from annotation.kinds import KINDS
 from annotation.models import Annotator, Assignment, Campaign, Judgment, Task
+from codecs_registry.models import Reconstruction
 
 LEASE = timedelta(minutes=15)
 AHEAD = 2  # the pair that is being judged, and the one that loads meanwhile
@@ -251,12 +253,32 @@ def _places(annotator: Annotator, ids: list[int]) -> list[int]:
 def _sides(task: Task, annotator: Annotator, ids: list[int]) -> list[int]:
     first, second = sorted(ids)
     # Above zero: the lower id has been on the left more often.
-    lean = _lean(annotator.assignments.filter(holds_place=True)) or _lean(
-        task.assignments.filter(holds_place=True, annotator__is_simulated=annotator.is_simulated)
+    lean = (
+        _lean(annotator.assignments.filter(holds_place=True))
+        or _lean_of_codecs(task, annotator, first, second)
+        or _lean(
+            task.assignments.filter(
+                holds_place=True, annotator__is_simulated=annotator.is_simulated
+            )
+        )
     )
     if lean == 0:
         lean = 1 if _chance(annotator, "side") < 0.5 else -1
     return [second, first] if lean > 0 else [first, second]
+
+
+def _lean_of_codecs(task: Task, annotator: Annotator, first: int, second: int) -> int:
+    """How much more often the annotator was shown the codec of `first` on the left, of all their
+    pairs of these two codecs."""
+    codec = dict(task.parts.values_list("reconstruction_id", "reconstruction__codec"))
+    pairs = (
+        annotator.assignments.filter(holds_place=True)
+        .filter(task__parts__reconstruction__codec=codec[first])
+        .filter(task__parts__reconstruction__codec=codec[second])
+    )
+    on_left = list(pairs.values_list("shown__0", flat=True))
+    of_first = Reconstruction.objects.filter(id__in=on_left, codec=codec[first]).count()
+    return 2 * of_first - len(on_left)
 
 
 def _lean(assignments) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from annotation import serving
 from annotation.models import Assignment, Campaign, Judgment, Task
+from codecs_registry.models import Reconstruction
 from tests import factories
 from tests.factories import NOW
 
@@ -178,6 +179,21 @@ def test_sides_are_balanced_within_one_for_each_annotator_and_nearly_so_for_each
         assert abs(lean(annotator.assignments.all())) <= 1
     leans = [abs(lean(task.assignments.all())) for task in campaign.tasks.all()]
     assert sum(leans) <= 2 * len(leans)
+
+
+def test_sides_are_balanced_for_each_pair_of_codecs_within_two():
+    study = factories.study(codecs=("avif", "jpeg", "jpeg2000", "webp"), sources=8)
+    for _ in range(3):
+        who = factories.annotator(study.campaign)
+        factories.judge_all(who)
+        codec_of = dict(Reconstruction.objects.values_list("id", "codec"))
+        leans: Counter = Counter()
+        for assignment in who.assignments.all():
+            left, right = (codec_of[each] for each in assignment.shown)
+            leans[frozenset((left, right))] += 1 if left < right else -1
+        # Eight answers a pair; by chance alone most annotators would have one 4 or more apart.
+        assert max(abs(each) for each in leans.values()) <= 2
+        assert abs(lean(who.assignments.all())) <= 1
 
 
 def test_the_first_side_is_drawn_by_chance():
