@@ -61,7 +61,7 @@ def _measure(tasks: int) -> dict:
         with _timed(leases):
             [assignment] = serving.lease(annotator, now=now, ahead=1)
         with _timed(judgments):
-            serving.judge(assignment, closest="left", response_ms=1, viewing={}, now=now)
+            serving.judge(assignment, answer="left", response_ms=1, viewing={}, now=now)
         with _timed(bare), connection.cursor() as cursor:
             cursor.execute("INSERT INTO peer (at) VALUES (now())")
     bare_ms = statistics.median(bare)
