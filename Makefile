@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format bench browser
+.PHONY: help setup demo test fuzz lint format bench browser
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,9 @@ demo: setup ## a running study on real photographs (IMAGES=folder, PORT=8000, FR
 
 test: setup browser .venv-compressai/.complete ## every test, on real servers, workers and a real browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+fuzz: setup browser .venv-compressai/.complete ## the same tests with examples that nobody has seen
+	CLOSER_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup ## format, lint, types, import contracts, missing migrations
 	$(BIN)/ruff check .

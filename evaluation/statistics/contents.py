@@ -21,7 +21,8 @@ from evaluation.statistics.estimate import (
 
 _STEPS = 100
 _NO_FIT = 1e12  # a loss that no fit has, and that searches can reckon with
-_PRECISION = 1e-3  # of log sd, and of scores in standard errors
+_PRECISION = 1e-4  # of log sd
+_SETTLED = 1e-10  # squared standard errors; fits of one study from elsewhere then agree
 _LEAST_SD, _MOST_SD = 1e-2, 8.0  # log-odds; below the least, images are all alike
 
 
@@ -187,7 +188,7 @@ class _Model:
             uphill = uphill - np.einsum("ckl,cl->k", drawn, slope @ self.design) / 2
             step = np.linalg.solve(schur, uphill)
             self.mean = self.mean + step
-            if float(step @ schur @ step) < 1e-6:
+            if float(step @ schur @ step) < _SETTLED:
                 break
         else:
             raise NotConverged(f"scores did not settle in {_STEPS} steps")
