@@ -98,8 +98,8 @@ function render() {
   if (allowsTies) {
     enable(part("tie"), flat[0] !== selected);
     part("tie-words").textContent = isTied(order, selected)
-      ? "Not the same place"
-      : "Same place as the one before";
+      ? "Untie from previous"
+      : "Tie with previous";
   }
   const left = cards.filter((card) => card.isNew).map((card) => card.place);
   enable(part("done"), left.length === 0);

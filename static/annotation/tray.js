@@ -97,7 +97,7 @@ function makeCard({ copy, name, src }) {
   place.dataset.place = "";
   const preview = Object.assign(new Image(), { alt: "", draggable: false, decoding: "sync", src });
   const label = Object.assign(document.createElement("span"), { textContent: name });
-  const isNew = Object.assign(document.createElement("span"), { className: "new", textContent: "not seen" });
+  const isNew = Object.assign(document.createElement("span"), { className: "new", textContent: "new" });
   const words = Object.assign(document.createElement("span"), { className: "card-words" });
   words.append(place, label, isNew);
   card.append(words, preview);
