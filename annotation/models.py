@@ -2,10 +2,13 @@
 
 import secrets
 
+from functools import cached_property
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
+from annotation.options import Options
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
 
 
@@ -40,6 +43,31 @@ class Campaign(models.Model):
         default=0,
         help_text="An annotator sees a source image again after so many others, if there are any.",
     )
+    gold_share = models.FloatField(
+        default=0.0,
+        db_default=0.0,
+        help_text="Of all that an annotator is given: tasks whose answer is known.",
+    )
+    repeat_share = models.FloatField(
+        default=0.0,
+        db_default=0.0,
+        help_text="Of all that an annotator is given: tasks that they judged before.",
+    )
+    budget = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The most judgments by people, in all; empty: no limit."
+    )
+    budget_left = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of it, less those given and those that leases may give."
+    )
+    closes_at = models.DateTimeField(
+        null=True, blank=True, help_text="After it nothing new is given; empty: when all is judged."
+    )
+    excludes = models.ManyToManyField(
+        "self", symmetrical=False, blank=True, help_text="Who judged for these may not for this."
+    )
+    stored_options = models.JSONField(
+        default=dict, db_default={}, help_text="annotation/options.py."
+    )
     seed = models.BigIntegerField(help_text="Of task order, sides and the dataset's split.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -48,14 +76,32 @@ class Campaign(models.Model):
             models.CheckConstraint(
                 condition=Q(judgments_per_task__gt=0), name="campaign_wants_judgments"
             ),
+            models.CheckConstraint(
+                condition=Q(gold_share__gte=0, repeat_share__gte=0)
+                & Q(gold_share__lte=0.5, repeat_share__lte=0.5),
+                name="campaign_shares_leave_room",
+            ),
+            models.CheckConstraint(
+                condition=Q(budget__isnull=True, budget_left__isnull=True)
+                | Q(budget__isnull=False, budget_left__isnull=False, budget_left__lte=F("budget")),
+                name="campaign_budget_counted",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"campaign {self.id}"
 
+    @cached_property
+    def options(self) -> Options:
+        return Options.stored(self.stored_options)
+
 
 class Task(models.Model):
-    """One question: a source image and two or more reconstructions of it from one stratum."""
+    """One question: a source image and two or more reconstructions of it from one stratum.
+
+    One with a `closest` is a gold task: its answer is known, since the others are coded at a much
+    lower rate. It is there to be practised on and to check attention, and belongs in no result.
+    """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="tasks")
     source = models.ForeignKey(SourceImage, models.PROTECT, related_name="+")
@@ -74,6 +120,21 @@ class Task(models.Model):
     delivery_bytes = models.PositiveIntegerField(
         help_text="The size of every file sent of it: equal, so that size tells nothing."
     )
+    crop = ArrayField(
+        models.PositiveIntegerField(),
+        size=4,
+        null=True,
+        blank=True,
+        help_text="Left, top, width, height of what is shown, in image pixels; empty: all of it.",
+    )
+    closest = models.ForeignKey(
+        Reconstruction,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Of a gold task: the one that is closest for certain.",
+    )
 
     class Meta:
         constraints = [
@@ -86,6 +147,9 @@ class Task(models.Model):
                 fields=["campaign", "-priority", "-places_left", "order_key"],
                 condition=Q(places_left__gt=0),
                 name="task_open_by_priority",
+            ),
+            models.Index(
+                fields=["campaign"], condition=Q(closest__isnull=False), name="task_is_gold"
             ),
             models.Index(
                 fields=["campaign", "-priority", "-simulated_places_left", "order_key"],
@@ -119,13 +183,97 @@ class TaskReconstruction(models.Model):
         return f"{self.reconstruction_id} in task {self.task_id}"
 
 
+class StopReason(models.TextChoices):
+    """Why an annotator is given nothing more."""
+
+    RULE = "rule", "a rule of the campaign"
+    QUIZ = "quiz", "did not pass the quiz"
+    NOT_ELIGIBLE = (
+        "not eligible",
+        "took part in a study that excludes them, or lacks what is needed",
+    )
+    REVOKED = "revoked", "the link was revoked"
+    WITHDRAWN = "withdrawn", "they withdrew"
+
+
 class Annotator(models.Model):
-    """Somebody, or a simulation, who judges for one campaign; known by a link alone."""
+    """Somebody, or a simulation, who judges for one campaign; known by a link alone.
+
+    What could name a person is in `external_id`, `external` and `label`, and goes when they
+    withdraw.
+    """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="annotators")
     token = models.CharField(max_length=40, unique=True, default=new_token)
     is_simulated = models.BooleanField(default=False)
-    joined_at = models.DateTimeField(auto_now_add=True)
+    joined_at = models.DateTimeField(
+        auto_now_add=True, help_text="When the link was made, if somebody was invited by it."
+    )
+    label = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Whom the researcher gave this invitation.",
+    )
+    platform = models.CharField(
+        max_length=20, blank=True, db_default="", help_text="Who sent them: prolific, ..."
+    )
+    external_id = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Their name there."
+    )
+    external = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="What else the platform said: its session, its study.",
+    )
+    language = models.CharField(
+        max_length=20, blank=True, db_default="", help_text="In which they began."
+    )
+    began_at = models.DateTimeField(null=True, blank=True, help_text="Empty: invited only.")
+    consent_version = models.CharField(
+        max_length=64,
+        blank=True,
+        db_default="",
+        help_text="SHA-256 of the text that they agreed to.",
+    )
+    conditions = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="Of the screen, as measured once (docs/judgments.md).",
+    )
+    practice_owed = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How many practice tasks come first, in all so far."
+    )
+    quiz_attempt = models.PositiveSmallIntegerField(default=1, db_default=1)
+    quiz_passed_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(
+        null=True, blank=True, help_text="They are given nothing more; judgments stay."
+    )
+    stop_reason = models.CharField(max_length=20, blank=True, db_default="", choices=StopReason)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["campaign", "platform", "external_id"],
+                condition=~Q(external_id=""),
+                name="annotator_once_a_campaign_and_platform",
+            ),
+            models.CheckConstraint(
+                condition=Q(stopped_at__isnull=True, stop_reason="")
+                | Q(stopped_at__isnull=False) & ~Q(stop_reason=""),
+                name="annotator_stopped_for_a_reason",
+            ),
+        ]
+        indexes = [
+            # "Did they take part elsewhere?": asked of everybody whom a platform sends.
+            models.Index(
+                fields=["platform", "external_id"],
+                condition=~Q(external_id=""),
+                name="annotator_external",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{'simulated ' if self.is_simulated else ''}annotator {self.id}"
@@ -136,12 +284,32 @@ class Annotator(models.Model):
         return "simulated_places_left" if self.is_simulated else "places_left"
 
 
+class Purpose(models.TextChoices):
+    """Why an annotator is given a task."""
+
+    MEASURE = "measure", "to be judged"
+    GOLD = "gold", "to check attention: its answer is known"
+    REPEAT = "repeat", "once more, to see whether the answer is the same"
+    PRACTICE = "practice", "to practise, with feedback"
+    QUIZ = "quiz", "to pass before the first that counts"
+
+
+COUNTED = (Purpose.MEASURE, Purpose.GOLD, Purpose.REPEAT)
+"""What annotators are asked, and paid, for. Nothing tells them apart on the page."""
+
+
 class Assignment(models.Model):
     """A task leased to one annotator, with the order in which it is shown."""
 
     token = models.CharField(max_length=40, unique=True, default=new_token)
     task = models.ForeignKey(Task, models.CASCADE, related_name="assignments")
     annotator = models.ForeignKey(Annotator, models.CASCADE, related_name="assignments")
+    purpose = models.CharField(
+        max_length=10, choices=Purpose, default=Purpose.MEASURE, db_default=Purpose.MEASURE
+    )
+    repeats = models.OneToOneField(
+        "self", models.PROTECT, null=True, blank=True, related_name="repeat"
+    )
     shown = ArrayField(
         models.BigIntegerField(), help_text="Ids of reconstructions, by position from the left."
     )
@@ -151,13 +319,21 @@ class Assignment(models.Model):
         null=True, help_text="Its images could not be shown then: it comes again after all others."
     )
     holds_place = models.BooleanField(
-        default=True, help_text="It counts against its task's places: judged, or its lease runs."
+        default=True,
+        help_text="Judged, or its lease runs. One that measures counts against its task's places.",
     )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["task", "annotator"], name="assignment_once_a_task_and_annotator"
+                fields=["task", "annotator"],
+                condition=Q(purpose__in=["measure", "gold"]),
+                name="assignment_once_a_task_and_annotator",
+            ),
+            models.CheckConstraint(
+                condition=Q(purpose="repeat", repeats__isnull=False)
+                | ~Q(purpose="repeat") & Q(repeats__isnull=True),
+                name="assignment_repeats_another",
             ),
         ]
         indexes = [
@@ -182,7 +358,16 @@ class Judgment(models.Model):
     response_ms = models.PositiveIntegerField(
         help_text="From the frame in which all images were painted to the answer."
     )
+    confidence = models.PositiveSmallIntegerField(
+        null=True, help_text="1 a guess, 2 fairly sure, 3 certain; empty where it was not asked."
+    )
+    remark = models.TextField(blank=True, db_default="")
     viewing = models.JSONField(default=dict, help_text="Viewing conditions (docs/judgments.md).")
+    events = models.JSONField(
+        default=list,
+        db_default=[],
+        help_text="What was looked at when: [milliseconds, what] (docs/judgments.md).",
+    )
     judged_at = models.DateTimeField()
 
     class Meta:
@@ -192,3 +377,37 @@ class Judgment(models.Model):
 
     def __str__(self) -> str:
         return f"judgment {self.id}"
+
+
+class QualityEvent(models.Model):
+    """A rule of the campaign that applied to an annotator, once: what was seen, what was done."""
+
+    annotator = models.ForeignKey(Annotator, models.CASCADE, related_name="quality_events")
+    check_name = models.CharField(max_length=20)
+    action = models.CharField(max_length=10)
+    rule = models.JSONField(help_text="As it stood then (annotation/options.py).")
+    failed = models.PositiveIntegerField(help_text="Of how many it was so ...")
+    of = models.PositiveIntegerField(help_text="... of how many that were looked at.")
+    happened_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True, blank=True, help_text="When the annotator saw it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["annotator", "rule"], name="quality_event_once_a_rule_and_annotator"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.check_name}, {self.annotator}"
+
+
+class Withdrawal(models.Model):
+    """That somebody withdrew, and how much went with them; not who."""
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="withdrawals")
+    judgments = models.PositiveIntegerField()
+    withdrawn_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"a withdrawal of {self.judgments} judgments from {self.campaign}"

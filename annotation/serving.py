@@ -2,38 +2,43 @@
 
 The rules, whatever the order of requests, leases, crashes and repeats:
 
-1. An annotator is given each task at most once (the database holds a unique constraint).
+1. An annotator is given each task at most once (the database holds a unique constraint), but for
+   the repeats that rule 8 counts, and for what they practise on.
 2. A task never collects more judgments than it wants: an assignment takes one of the task's
    places, their number cannot go below zero, and a lease that ended gives its place back.
-   Simulated annotators have places of their own and leave people's alone.
-3. Of an annotator's assignments that hold a place, those that show a pair in one order and those
-   that show it in the other differ by at most one, unless a lease ended in between; where the
-   annotator is even, the codec comes to the side where they saw it less often in pairs of the same
-   two codecs, then the side that the task has shown less often is taken, and chance decides the
-   rest. Of rankings, each codec comes to each place in turn.
+   Simulated annotators have places of their own and leave people's alone. Gold tasks, repeats,
+   practice and quiz take none.
+3. Sides and positions are balanced: orders.py.
 4. Tasks of higher priority go first, then those with the most places left, so that all tasks fill
    evenly; among equals, each annotator starts at a random place.
 5. A source image that the annotator was given among the last `source_distance` tasks waits until
    there is nothing else for them, whatever the priorities.
 6. What could not be shown to an annotator comes again for them after all else.
 7. An answer that arrives twice is one judgment. An answer that arrives after its lease ended still
-   counts as long as its task has a place.
+   counts as long as its task has a place, and the campaign's budget has one.
+8. Gold tasks and repeats are given at their shares of all that the annotator is asked (practice and
+   quiz apart), each at a random place in its stretch: choosing.py. None is given where nothing is
+   left to be measured.
+9. People give no more judgments than the campaign's budget, and no annotator more than its quota;
+   nothing is leased after the campaign's closing date, nor to who was stopped.
+10. Practice comes first, then the quiz until it is passed, then what counts.
 
-No function reads the clock: `now` is the caller's. Locks are taken in the order annotator,
-assignments, tasks, those of a kind in the order of their tasks' ids. Who looks for a task to take
-never waits for one while holding any lock: PostgreSQL keeps the lock of a row that turns out not to
-qualify after the wait, and two who look would hold each other up.
+No function reads the clock: `now` is the caller's. Locks are taken in the order annotator, campaign
+(where it has a budget), assignments, tasks, those of a kind in the order of their tasks' ids. Who
+looks for a task to take never waits for one while holding any lock: PostgreSQL keeps the lock of a
+row that turns out not to qualify after the wait, and two who look would hold each other up.
 """
 
-import random
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef
 
+from annotation import choosing, quality
 from annotation.kinds import KINDS
-from annotation.models import Annotator, Assignment, Campaign, Judgment, Task
-from codecs_registry.models import Reconstruction
+from annotation.models import COUNTED, Annotator, Assignment, Campaign, Judgment, Purpose, Task
+from annotation.training import stage_of
 
 LEASE = timedelta(minutes=15)
 AHEAD = 2  # the pair that is being judged, and the one that loads meanwhile
@@ -52,38 +57,55 @@ def lease(annotator: Annotator, *, now: datetime, ahead: int = AHEAD) -> list[As
     release_ended(now=now)
     while True:
         held = _renew_and_take(annotator, now=now, ahead=ahead)
-        busy = None if held else _first_open(annotator)
+        busy = None if held else _first_open(annotator, now=now)
         if busy is None:
             return held
         # Others are taking all that is left this instant: look again when they are done.
         with transaction.atomic():
-            _locked(Task.objects).filter(id=busy).first()
+            locked(Task.objects).filter(id=busy).first()
 
 
 @transaction.atomic
 def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[Assignment]:
     # One request of an annotator at a time: two tabs must not take two sets.
     annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
-    held = _renew(annotator, now=now, ahead=ahead)
-    while len(held) < ahead and _may_take_more(annotator):
-        task = _take_place(annotator)
-        if task is None:
+    if annotator.stopped_at:
+        return []
+    _lock_budgets([annotator.campaign_id])
+    stage = stage_of(annotator)
+    held = _renew(annotator, stage.purposes, now=now, ahead=ahead)
+    while len(held) < ahead and _may_take_more(annotator, now=now):
+        chosen = choosing.choose(annotator, stage)
+        if chosen is None or not _take_budget(annotator, chosen.purpose):
             break
+        if chosen.purpose == Purpose.MEASURE:
+            places = annotator.places
+            Task.objects.filter(id=chosen.task.id).update(**{places: F(places) - 1})
         held.append(
             Assignment.objects.create(
-                task=task,
+                task=chosen.task,
                 annotator=annotator,
-                shown=_order(task, annotator),
+                purpose=chosen.purpose,
+                repeats=chosen.repeats,
+                shown=chosen.shown,
                 leased_at=now,
                 lease_ends=now + LEASE,
             )
         )
-    return held or _renew(annotator, now=now, ahead=ahead, were_given_back=True)
+    return held or _renew(annotator, stage.purposes, now=now, ahead=ahead, were_given_back=True)
 
 
 @transaction.atomic
 def judge(
-    assignment: Assignment, *, answer: object, response_ms: int, viewing: dict, now: datetime
+    assignment: Assignment,
+    *,
+    answer: object,
+    response_ms: int,
+    viewing: dict,
+    now: datetime,
+    events: list | None = None,
+    confidence: int | None = None,
+    remark: str = "",
 ) -> tuple[Judgment, bool]:
     """Record an answer; returns the judgment and whether it is new.
 
@@ -91,8 +113,11 @@ def judge(
 
     answer : see the campaign's kind. Raises PlaceTaken (nothing is recorded) and InvalidAnswer.
     """
-    assignment = _locked(Assignment.objects).get(id=assignment.id)
-    campaign = assignment.task.campaign
+    annotator = Annotator.objects.select_for_update(no_key=True).get(id=assignment.annotator_id)
+    _lock_budgets([annotator.campaign_id])
+    assignment = locked(Assignment.objects).get(id=assignment.id)
+    assignment.annotator = annotator
+    campaign = annotator.campaign
     ranks = KINDS[campaign.kind].ranks(
         answer, len(assignment.shown), allows_ties=campaign.allows_ties
     )
@@ -106,28 +131,37 @@ def judge(
         ranks=ranks,
         response_ms=response_ms,
         viewing=viewing,
+        events=events or [],
+        confidence=confidence,
+        remark=remark,
         judged_at=now,
     )
     Assignment.objects.filter(id=assignment.id).update(lease_ends=None)
+    quality.review(annotator, assignment, now=now)
     return judgment, True
 
 
 @transaction.atomic
 def release_ended(*, now: datetime) -> int:
     """Give back the places of all assignments whose lease ended without a judgment."""
-    ended = list(
-        _locked(Assignment.objects, skip_locked=True)
-        .filter(holds_place=True, lease_ends__lte=now)
-        .select_related("annotator")
+    ended = Assignment.objects.filter(holds_place=True, lease_ends__lte=now)
+    campaigns = set(ended.values_list("task__campaign_id", flat=True))
+    if not campaigns:
+        return 0
+    _lock_budgets(campaigns)
+    rows = list(
+        locked(ended, skip_locked=True)
+        .select_related("annotator", "task__campaign")
         .order_by("task_id")
     )
-    return sum(_give_back(assignment) for assignment in ended)
+    return sum(_give_back(assignment) for assignment in rows)
 
 
 @transaction.atomic
 def give_back(assignment: Assignment, *, now: datetime) -> None:
     """End a lease early, because its images cannot be shown. A judgment that exists stays."""
-    assignment = _locked(Assignment.objects).get(id=assignment.id)
+    _lock_budgets([assignment.annotator.campaign_id])
+    assignment = locked(Assignment.objects).get(id=assignment.id)
     if _give_back(assignment):
         Assignment.objects.filter(id=assignment.id).update(given_back_at=now)
 
@@ -142,32 +176,43 @@ def _give_back(assignment: Assignment) -> bool:
     holding = Assignment.objects.filter(~Exists(judged), id=assignment.id, holds_place=True)
     if not holding.update(holds_place=False):
         return False
-    places = assignment.annotator.places
-    Task.objects.filter(id=assignment.task_id).update(**{places: F(places) + 1})
+    _return_budget(assignment)
+    if assignment.purpose == Purpose.MEASURE:
+        places = assignment.annotator.places
+        Task.objects.filter(id=assignment.task_id).update(**{places: F(places) + 1})
     return True
 
 
 def _retake_place(assignment: Assignment) -> bool:
-    places = assignment.annotator.places
-    free = Task.objects.filter(id=assignment.task_id, **{f"{places}__gt": 0})
-    if not free.update(**{places: F(places) - 1}):
+    if not _take_budget(assignment.annotator, assignment.purpose):
         return False
+    if assignment.purpose == Purpose.MEASURE:
+        places = assignment.annotator.places
+        free = Task.objects.filter(id=assignment.task_id, **{f"{places}__gt": 0})
+        if not free.update(**{places: F(places) - 1}):
+            _return_budget(assignment)
+            return False
     Assignment.objects.filter(id=assignment.id).update(holds_place=True)
     return True
 
 
 def _renew(
-    annotator: Annotator, *, now: datetime, ahead: int, were_given_back: bool = False
+    annotator: Annotator,
+    purposes: tuple[Purpose, ...],
+    *,
+    now: datetime,
+    ahead: int,
+    were_given_back: bool = False,
 ) -> list[Assignment]:
     """Up to `ahead` of the annotator's unanswered assignments that hold a place or get one again;
     of those that were given back, or of the others."""
     unanswered = annotator.assignments.filter(
-        judgment=None, given_back_at__isnull=not were_given_back
-    ).order_by("task_id")
-    locked = [assignment.id for assignment in _locked(unanswered)]
+        judgment=None, purpose__in=purposes, given_back_at__isnull=not were_given_back
+    ).order_by("task_id", "id")
+    ids = [assignment.id for assignment in locked(unanswered)]
     held = []
     # Asked again under the locks: an answer may have arrived while they were waited for.
-    for assignment in unanswered.filter(id__in=locked).order_by("-holds_place", "task_id"):
+    for assignment in unanswered.filter(id__in=ids).order_by("-holds_place", "task_id", "id"):
         if len(held) == ahead:
             break
         assignment.annotator = annotator
@@ -178,116 +223,57 @@ def _renew(
     return sorted(held, key=lambda each: each.id)
 
 
-def _may_take_more(annotator: Annotator) -> bool:
-    return annotator.campaign.state == Campaign.State.OPEN and not _has_enough(annotator)
+def _may_take_more(annotator: Annotator, *, now: datetime) -> bool:
+    campaign = annotator.campaign
+    is_open = campaign.state == Campaign.State.OPEN
+    is_late = campaign.closes_at is not None and now >= campaign.closes_at
+    return is_open and not is_late and not _has_enough(annotator)
 
 
 def _has_enough(annotator: Annotator) -> bool:
     limit = annotator.campaign.judgments_per_annotator
-    return limit is not None and annotator.assignments.filter(holds_place=True).count() >= limit
+    counted = annotator.assignments.filter(holds_place=True, purpose__in=COUNTED)
+    return limit is not None and counted.count() >= limit
 
 
-def _open_tasks(annotator: Annotator) -> QuerySet[Task]:
-    """What the annotator could be given, in the order of rule 4."""
-    seen = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
-    return Task.objects.filter(
-        ~Exists(seen), campaign=annotator.campaign, **{f"{annotator.places}__gt": 0}
-    ).order_by("-priority", f"-{annotator.places}", "order_key")
-
-
-def _first_open(annotator: Annotator) -> int | None:
+def _first_open(annotator: Annotator, *, now: datetime) -> int | None:
+    """A task that the annotator could be given, if it were not being taken this instant."""
     annotator = Annotator.objects.select_related("campaign").get(id=annotator.id)
-    if not _may_take_more(annotator):
+    campaign = annotator.campaign
+    may_not = annotator.stopped_at or not _may_take_more(annotator, now=now)
+    is_spent = campaign.budget_left == 0 and not annotator.is_simulated
+    if may_not or is_spent or stage_of(annotator).purposes != COUNTED:
         return None
-    return _open_tasks(annotator).values_list("id", flat=True).first()
+    return choosing.open_tasks(annotator).values_list("id", flat=True).first()
 
 
-def _take_place(annotator: Annotator) -> Task | None:
-    """Take a place in the task that rule 4 names; None if there is none that is not being taken
-    by others this instant."""
-    open_tasks = _open_tasks(annotator)
-    recent = _recent_sources(annotator)
-    rested = open_tasks.exclude(source_id__in=recent)
-    top = rested.values("priority", annotator.places).first() if recent else None
-    if top is not None:
-        open_tasks = rested
-    else:
-        top = open_tasks.values("priority", annotator.places).first()
-    if top is None:
-        return None
-    free = _locked(open_tasks, skip_locked=True)
-    chance = _chance(annotator, "task")
-    task = free.filter(**top, order_key__gte=chance).first() or free.first()
-    if task:
-        Task.objects.filter(id=task.id).update(**{annotator.places: F(annotator.places) - 1})
-    return task
+# --- the campaign's budget: people's judgments that count, and the leases that may give them ------
 
 
-def _recent_sources(annotator: Annotator) -> list[int]:
-    """The source images of the tasks that the annotator was given last: rule 5."""
-    given = annotator.assignments.order_by("-id").values_list("task__source_id", flat=True)
-    return list(given[: annotator.campaign.source_distance])
+def _lock_budgets(campaigns: Iterable[int]) -> None:
+    budgeted = Campaign.objects.filter(id__in=campaigns, budget__isnull=False).order_by("id")
+    list(locked(budgeted).values_list("id"))
 
 
-def _locked(rows, *, skip_locked: bool = False):
+def _is_budgeted(annotator: Annotator, purpose: str) -> bool:
+    counts = purpose in COUNTED and not annotator.is_simulated
+    return counts and annotator.campaign.budget is not None
+
+
+def _take_budget(annotator: Annotator, purpose: str) -> bool:
+    """Whether the budget, which the caller has locked, allows one more; it is counted."""
+    if not _is_budgeted(annotator, purpose):
+        return True
+    left = Campaign.objects.filter(id=annotator.campaign_id, budget_left__gt=0)
+    return bool(left.update(budget_left=F("budget_left") - 1))
+
+
+def _return_budget(assignment: Assignment) -> None:
+    if _is_budgeted(assignment.annotator, assignment.purpose):
+        campaign = Campaign.objects.filter(id=assignment.annotator.campaign_id)
+        campaign.update(budget_left=F("budget_left") + 1)
+
+
+def locked(rows, *, skip_locked: bool = False):
+    """Rows of one table, each locked until the transaction ends."""
     return rows.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
-
-
-def _order(task: Task, annotator: Annotator) -> list[int]:
-    """The order in which the annotator sees the task's reconstructions: rule 3."""
-    shown = task.parts.order_by("reconstruction__codec", "reconstruction_id")
-    ids = list(shown.values_list("reconstruction_id", flat=True))
-    return _sides(task, annotator, ids) if len(ids) == 2 else _places(annotator, ids)
-
-
-def _places(annotator: Annotator, ids: list[int]) -> list[int]:
-    """A row of a Latin square over the codecs, another one for each of the annotator's tasks: in
-    as many tasks as there are codecs each comes to each place once. Every square is drawn anew, so
-    that neighbours change."""
-    square, row = divmod(annotator.assignments.count(), len(ids))
-    drawn = random.Random(f"{annotator.campaign.seed}/{annotator.id}/{square}/places")  # noqa: S311
-    mixed = drawn.sample(ids, len(ids))
-    return mixed[row:] + mixed[:row]
-
-
-def _sides(task: Task, annotator: Annotator, ids: list[int]) -> list[int]:
-    first, second = sorted(ids)
-    # Above zero: the lower id has been on the left more often.
-    lean = (
-        _lean(annotator.assignments.filter(holds_place=True))
-        or _lean_of_codecs(task, annotator, first, second)
-        or _lean(
-            task.assignments.filter(
-                holds_place=True, annotator__is_simulated=annotator.is_simulated
-            )
-        )
-    )
-    if lean == 0:
-        lean = 1 if _chance(annotator, "side") < 0.5 else -1
-    return [second, first] if lean > 0 else [first, second]
-
-
-def _lean_of_codecs(task: Task, annotator: Annotator, first: int, second: int) -> int:
-    """How much more often the annotator was shown the codec of `first` on the left, of all their
-    pairs of these two codecs."""
-    codec = dict(task.parts.values_list("reconstruction_id", "reconstruction__codec"))
-    pairs = (
-        annotator.assignments.filter(holds_place=True)
-        .filter(task__parts__reconstruction__codec=codec[first])
-        .filter(task__parts__reconstruction__codec=codec[second])
-    )
-    on_left = list(pairs.values_list("shown__0", flat=True))
-    of_first = Reconstruction.objects.filter(id__in=on_left, codec=codec[first]).count()
-    return 2 * of_first - len(on_left)
-
-
-def _lean(assignments) -> int:
-    return sum(
-        1 if left < right else -1 for left, right in assignments.values_list("shown", flat=True)
-    )
-
-
-def _chance(annotator: Annotator, what: str) -> float:
-    """A number in [0, 1) that follows from the campaign's seed and the annotator's history."""
-    history = annotator.assignments.count()
-    return random.Random(f"{annotator.campaign.seed}/{annotator.id}/{history}/{what}").random()  # noqa: S311

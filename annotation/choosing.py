@@ -1,0 +1,157 @@
+"""Which task an annotator is given next, and why: to measure, or to check their attention."""
+
+import random
+from dataclasses import dataclass
+from math import floor
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from annotation import orders
+from annotation.models import COUNTED, Annotator, Assignment, Purpose, Task
+from annotation.training import Stage
+
+FEWEST_BETWEEN = 4  # a task is repeated after at least so many others: from memory is no answer
+
+
+@dataclass(frozen=True)
+class Chosen:
+    task: Task
+    purpose: Purpose
+    shown: list[int]
+    repeats: Assignment | None = None
+
+
+def choose(annotator: Annotator, stage: Stage) -> Chosen | None:
+    """What comes next for the annotator, whom the caller has locked; a task that measures comes
+    locked, too. None: nothing is left."""
+    if stage.purposes != COUNTED:
+        return _to_train_on(annotator, stage)
+    task = _open_task(annotator)
+    if task is None:
+        return None
+    check = _check_that_is_due(annotator)
+    if check:
+        return check
+    return Chosen(task, Purpose.MEASURE, orders.order(task, annotator, Purpose.MEASURE))
+
+
+def open_tasks(annotator: Annotator) -> QuerySet[Task]:
+    """What the annotator could be given to measure, in the order of serving's rule 4."""
+    seen = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
+    return Task.objects.filter(
+        ~Exists(seen), campaign=annotator.campaign, **{f"{annotator.places}__gt": 0}
+    ).order_by("-priority", f"-{annotator.places}", "order_key")
+
+
+def _open_task(annotator: Annotator) -> Task | None:
+    """The task that rule 4 names, locked; None if there is none that is not being taken by others
+    this instant."""
+    found = open_tasks(annotator)
+    recent = recent_sources(annotator)
+    rested = found.exclude(source_id__in=recent)
+    top = rested.values("priority", annotator.places).first() if recent else None
+    if top is not None:
+        found = rested
+    else:
+        top = found.values("priority", annotator.places).first()
+    if top is None:
+        return None
+    free = found.select_for_update(of=("self",), no_key=True, skip_locked=True)
+    start = orders.chance(annotator, "task").random()
+    return free.filter(**top, order_key__gte=start).first() or free.first()
+
+
+def recent_sources(annotator: Annotator) -> list[int]:
+    """The source images of the tasks that the annotator was given last: rule 5."""
+    given = annotator.assignments.order_by("-id").values_list("task__source_id", flat=True)
+    return list(given[: annotator.campaign.source_distance])
+
+
+# --- gold tasks and repeats -----------------------------------------------------------------------
+
+
+def _check_that_is_due(annotator: Annotator) -> Chosen | None:
+    """A gold task or a repeat, if its turn has come and there is one; one that could not be given
+    when it was due comes as soon as it can."""
+    campaign = annotator.campaign
+    given = annotator.assignments.filter(purpose__in=COUNTED).aggregate(
+        all=Count("id"),
+        gold=Count("id", filter=Q(purpose=Purpose.GOLD)),
+        repeats=Count("id", filter=Q(purpose=Purpose.REPEAT)),
+    )
+    seed = f"{campaign.seed}/{annotator.id}"
+    if due(campaign.gold_share, given["all"], f"{seed}/gold") > given["gold"]:
+        unseen = gold_tasks(annotator).filter(~Exists(_given(annotator)))
+        recent = recent_sources(annotator)
+        task = _any_of(unseen.exclude(source_id__in=recent), annotator)
+        task = task or _any_of(unseen, annotator)
+        if task:
+            return Chosen(task, Purpose.GOLD, orders.order(task, annotator, Purpose.GOLD))
+    if due(campaign.repeat_share, given["all"], f"{seed}/repeat") > given["repeats"]:
+        return _repeat(annotator)
+    return None
+
+
+def due(share: float, index: int, seed: str) -> int:
+    """How many of a kind an annotator should have been given with task `index`, counted from 0.
+
+    Every stretch of 1/share tasks has one, at a place that `seed` draws in it: the share holds
+    within one at any time, and no two places tell the third.
+    """
+    if not share:
+        return 0
+    stretch = floor((index + 1) * share)
+    drawn = random.Random(f"{seed}/{stretch}").random()  # noqa: S311
+    return stretch + (floor((stretch + drawn) / share) <= index)
+
+
+def gold_tasks(annotator: Annotator) -> QuerySet[Task]:
+    return Task.objects.filter(campaign=annotator.campaign, closest__isnull=False)
+
+
+def _given(annotator: Annotator) -> QuerySet[Assignment]:
+    return Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
+
+
+def _any_of(tasks: QuerySet[Task], annotator: Annotator) -> Task | None:
+    ids = list(tasks.order_by("id").values_list("id", flat=True))
+    if not ids:
+        return None
+    return Task.objects.get(id=orders.chance(annotator, "any").choice(ids))
+
+
+def _repeat(annotator: Annotator) -> Chosen | None:
+    recent = annotator.assignments.order_by("-id").values_list("id", flat=True)
+    distance = max(FEWEST_BETWEEN, annotator.campaign.source_distance)
+    rested = (
+        annotator.assignments.filter(purpose=Purpose.MEASURE, repeat=None)
+        .exclude(judgment=None)
+        .exclude(id__in=list(recent[:distance]))
+        .order_by("id")
+    )
+    ids = list(rested.exclude(task__source_id__in=recent_sources(annotator)).values_list("id"))
+    ids = ids or list(rested.values_list("id"))
+    if not ids:
+        return None
+    [drawn] = orders.chance(annotator, "repeat").choice(ids)
+    before = rested.select_related("task").get(id=drawn)
+    return Chosen(before.task, Purpose.REPEAT, orders.reversed_order(before), before)
+
+
+# --- practice and quiz ----------------------------------------------------------------------------
+
+
+def _to_train_on(annotator: Annotator, stage: Stage) -> Chosen | None:
+    """A gold task, one of those that the annotator has seen least often."""
+    [purpose] = stage.purposes
+    waiting = annotator.assignments.filter(purpose=purpose, judgment=None).count()
+    if stage.done + waiting >= stage.of:
+        return None
+    tasks = gold_tasks(annotator).annotate(
+        times=Count("assignments", filter=Q(assignments__annotator=annotator))
+    )
+    fewest = tasks.order_by("times").values_list("times", flat=True).first()
+    task = _any_of(tasks.filter(times=fewest), annotator)
+    if task is None:
+        return None
+    return Chosen(task, purpose, orders.order(task, annotator, purpose))
