@@ -1,7 +1,6 @@
 """What annotators are asked, and what they answered."""
 
 import secrets
-
 from functools import cached_property
 
 from django.contrib.postgres.fields import ArrayField

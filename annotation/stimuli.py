@@ -5,10 +5,14 @@ token and a position, its size is the same for every image of the task, and it c
 and no date.
 """
 
+import io
 import struct
 import zlib
+from functools import lru_cache
 
-from annotation.models import Assignment
+from PIL import Image
+
+from annotation.models import Assignment, Task
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
 
@@ -38,6 +42,33 @@ def pad_png(png: bytes, size_bytes: int) -> bytes:
     return png[:-END_CHUNK_BYTES] + chunk + png[-END_CHUNK_BYTES:]
 
 
+def shown_size(task: Task) -> tuple[int, int]:
+    """Width and height of what is shown, in image pixels."""
+    if task.crop:
+        return task.crop[2], task.crop[3]
+    return task.source.width, task.source.height
+
+
+def cropped_bytes(width: int, height: int) -> int:
+    """The size to which every file of a task with a crop is padded: no crop of that size, stored
+    without compression, is larger."""
+    pixels = height * (3 * width + 1)
+    return pixels + pixels // 256 + 1024  # headers of stored blocks and of chunks
+
+
+@lru_cache(
+    maxsize=256
+)  # the same crops are asked for again and again, by one annotator after another
+def crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
+    """A part of a stored picture as PNG; `crop` is left, top, width, height."""
+    left, top, width, height = crop
+    with Image.open(io.BytesIO(blobs.read(blob))) as picture:
+        part = picture.convert("RGB").crop((left, top, left + width, top + height))
+    out = io.BytesIO()
+    part.save(out, "PNG", compress_level=0)
+    return out.getvalue()
+
+
 def image_file(assignment: Assignment, position: int | None) -> bytes:
     """The padded PNG at a position of an assignment; None: the original."""
     task = assignment.task
@@ -47,4 +78,5 @@ def image_file(assignment: Assignment, position: int | None) -> bytes:
         blob = Reconstruction.objects.values_list("decoded", flat=True).get(
             id=assignment.shown[position]
         )
-    return pad_png(blobs.read(blob), task.delivery_bytes)
+    png = crop_png(blob, tuple(task.crop)) if task.crop else blobs.read(blob)
+    return pad_png(png, task.delivery_bytes)

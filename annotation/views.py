@@ -4,7 +4,9 @@ None needs a session: an annotator is whoever holds the link, and whoever holds 
 token may see its images.
 """
 
+import json
 import re
+from dataclasses import asdict
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -21,13 +23,16 @@ from rest_framework.views import APIView
 from annotation import serving
 from annotation.joining import InvalidPass, NotOpen, join
 from annotation.kinds import KINDS, InvalidAnswer
-from annotation.models import Annotator, Assignment, Campaign, Judgment
-from annotation.stimuli import ORIGINAL, image_file
+from annotation.models import COUNTED, Annotator, Assignment, Campaign, Judgment
+from annotation.stimuli import ORIGINAL, image_file, shown_size
+from annotation.training import JUDGING, feedback, stage_of
 from codecs_registry.responses import immutable
 
 DAY_MS = 24 * 3600 * 1000
 COOKIE_AGE_S = 180 * 24 * 3600
 VIEWING_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
+EVENT = re.compile("[a-z][a-z0-9-]{0,19}")
+MOST_EVENTS = 1000
 
 
 @never_cache
@@ -69,13 +74,23 @@ def judge(request: HttpRequest, token: str) -> HttpResponse:
     """An annotator's own link: the judging page, which asks for its pairs by itself."""
     annotator = get_object_or_404(Annotator.objects.select_related("campaign"), token=token)
     campaign = annotator.campaign
-    total = campaign.tasks.count()
+    total = campaign.tasks.filter(closest=None).count()
     if campaign.judgments_per_annotator is not None:
         total = min(total, campaign.judgments_per_annotator)
     return render(
         request,
         f"annotation/judge_{campaign.kind}.html",
-        {"annotator": annotator, "campaign": campaign, "total": total},
+        {
+            "annotator": annotator,
+            "campaign": campaign,
+            "total": total,
+            "settings": json.dumps(
+                {
+                    "viewing": asdict(campaign.options.viewing),
+                    "requirements": asdict(campaign.options.requirements),
+                }
+            ),
+        },
     )
 
 
@@ -114,26 +129,41 @@ class AnnotatorEndpoint(APIView):
         return get_object_or_404(annotator.assignments, token=token)
 
     def next_up(self, annotator: Annotator, **more: object) -> dict:
-        """What the page needs to go on: pairs to show, and how many are judged."""
+        """What the page needs to go on: pairs to show, and where the annotator is."""
         held = [each.id for each in serving.lease(annotator, now=timezone.now())]
         assignments = Assignment.objects.select_related("task__source", "task__campaign")
+        annotator.refresh_from_db()
+        stage = stage_of(annotator)
+        untold = annotator.quality_events.filter(told_at=None).order_by("id")
         return {
             **more,
-            "judged": Judgment.objects.filter(assignment__annotator=annotator).count(),
+            "judged": judged_by(annotator),
+            "stage": None
+            if stage == JUDGING
+            else {"name": stage.name, "done": stage.done, "of": stage.of},
+            "warnings": list(untold.values_list("check_name", flat=True)),
             "is_open": annotator.campaign.state == Campaign.State.OPEN,
+            "stopped": annotator.stop_reason,
             "assignments": [
                 present(each) for each in assignments.filter(id__in=held).order_by("id")
             ],
         }
 
 
+def judged_by(annotator: Annotator) -> int:
+    """How many judgments that count an annotator gave."""
+    return Judgment.objects.filter(
+        assignment__annotator=annotator, assignment__purpose__in=COUNTED
+    ).count()
+
+
 def present(assignment: Assignment) -> dict:
     """An assignment as the page sees it: sizes and opaque addresses, nothing else."""
-    source = assignment.task.source
+    width, height = shown_size(assignment.task)
     return {
         "token": assignment.token,
-        "width": source.width,
-        "height": source.height,
+        "width": width,
+        "height": height,
         "images": {
             position: reverse("stimulus", args=[assignment.token, position])
             for position in (ORIGINAL, *_positions(assignment))
@@ -165,6 +195,10 @@ class Number(serializers.Field):
         return float(data)
 
 
+def _is_event(what: object) -> bool:
+    return isinstance(what, str) and EVENT.fullmatch(what) is not None
+
+
 class Judge(AnnotatorEndpoint):
     """POST: an answer. 201 if it is new, 200 if it was known, 409 if its place is gone."""
 
@@ -173,6 +207,29 @@ class Judge(AnnotatorEndpoint):
         answer = serializers.JSONField()
         response_ms = serializers.IntegerField(min_value=0, max_value=DAY_MS)
         viewing = serializers.DictField(child=Number(), required=False, default=dict)
+        events = serializers.ListField(
+            child=serializers.ListField(min_length=2, max_length=2),
+            required=False,
+            default=list,
+            max_length=MOST_EVENTS,
+        )
+        confidence = serializers.IntegerField(
+            min_value=1, max_value=3, required=False, allow_null=True, default=None
+        )
+        remark = serializers.CharField(
+            max_length=1000, required=False, allow_blank=True, default=""
+        )
+
+        def validate_events(self, events: list) -> list:
+            at = -1
+            for when, what in events:
+                is_time = isinstance(when, int) and not isinstance(when, bool)
+                if not is_time or not at <= when <= DAY_MS or not _is_event(what):
+                    raise serializers.ValidationError(
+                        "Each is [milliseconds, what], in the order in which they happened."
+                    )
+                at = when
+            return events
 
         def validate_viewing(self, viewing: dict) -> dict:
             if len(viewing) > 20 or not all(VIEWING_NAME.fullmatch(name) for name in viewing):
@@ -193,7 +250,14 @@ class Judge(AnnotatorEndpoint):
         except InvalidAnswer as error:
             raise serializers.ValidationError({"answer": [str(error)]}) from None
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
-        return Response(self.next_up(annotator, recorded=True), code)
+        todo = self.next_up(annotator, recorded=True, feedback=self.feedback(assignment))
+        return Response(todo, code)
+
+    def feedback(self, assignment: Assignment) -> dict | None:
+        told = feedback(assignment)
+        if told is None:
+            return None
+        return told | {"closest": _positions(assignment)[told["closest"]]}
 
 
 class GiveBack(AnnotatorEndpoint):

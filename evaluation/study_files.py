@@ -4,17 +4,22 @@ import contextlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from django.utils.text import slugify
 
+from annotation.checks import Checks
 from annotation.kinds import KINDS
+from annotation.options import LONGEST_TEXT, SIDE_BY_SIDE, Options
 from codecs_registry.codecs import all_codecs
 from codecs_registry.models import stratum_name
 
 DEFAULT_BPP = ("0.23", "0.37", "0.67", "1.0")
 LONGEST_NAME = 100
+LARGEST_SHARE = 0.5  # of what an annotator is given, for gold tasks, and for repeats
+GOLD_RATIO = 2.5  # between the highest and the lowest bit rate, that answers may be certain
 
 
 class InvalidStudy(Exception):
@@ -27,7 +32,14 @@ class InvalidStudy(Exception):
 
 @dataclass(frozen=True)
 class StudySpecification:
-    """A study as asked for. `bpp` holds exact decimals as text, in rising order."""
+    """A study as asked for.
+
+    bpp : exact decimals as text, in rising order.
+    budget : the most judgments that people give in all.
+    closes_at : ISO 8601 with the time zone; nothing is served after it.
+    not_after : names of studies whose annotators may not take part.
+    options : its parts are keys and tables of their own in a study file, and in as_dict().
+    """
 
     name: str
     images: str
@@ -38,21 +50,24 @@ class StudySpecification:
     source_distance: int = 2
     judgments_per_task: int = 3
     judgments_per_annotator: int | None = None
+    budget: int | None = None
+    closes_at: str | None = None
+    not_after: list[str] = field(default_factory=list)
     sampling: str = "balanced"
     gold_share: float = 0.0
     repeat_share: float = 0.0
     seed: int = 0
     instructions: str = ""
+    options: Options = field(default_factory=Options)
 
     @classmethod
     def from_mapping(cls, given: Mapping) -> "StudySpecification":
         """Check what was given, all of it. Raises InvalidStudy naming every field in question."""
-        problems: dict[str, str] = {}
-        known = cls.__dataclass_fields__
-        for name in given:
-            if name not in known:
-                problems[name] = f"is not known; a study has {', '.join(known)}"
-        checks = _Checks(given, problems)
+        checks = _Checks(given)
+        problems = checks.problems
+        parts = [each.name for each in fields(Options)]
+        keys = [name for name in cls.__dataclass_fields__ if name != "options"]
+        checks.known([*keys, *parts], of="a study")
         values = {
             "name": checks.text("name", longest=LONGEST_NAME),
             "images": checks.text("images"),
@@ -63,12 +78,17 @@ class StudySpecification:
             "source_distance": checks.whole("source_distance", 2, 0, 1000),
             "judgments_per_task": checks.whole("judgments_per_task", 3, 1, 1000),
             "judgments_per_annotator": checks.whole("judgments_per_annotator", None, 1, 1_000_000),
+            "budget": checks.whole("budget", None, 1, 2_000_000_000),
+            "closes_at": checks.moment("closes_at"),
+            "not_after": checks.texts("not_after", what="of names of studies"),
             "sampling": checks.one_of("sampling", ["balanced"], "balanced"),
-            "gold_share": checks.share("gold_share"),
-            "repeat_share": checks.share("repeat_share"),
+            "gold_share": checks.number("gold_share", 0.0, 0, LARGEST_SHARE),
+            "repeat_share": checks.number("repeat_share", 0.0, 0, LARGEST_SHARE),
             "seed": checks.whole("seed", 0, 0, 2**63 - 1),
-            "instructions": checks.text("instructions", default="", longest=5000),
+            "instructions": checks.text("instructions", default="", longest=LONGEST_TEXT),
         }
+        values["options"] = Options.read(checks)
+        checks.gold(values["options"], values)
         slug = slugify(values["name"])
         if values["name"] and not slug:
             problems["name"] = "needs a letter from a to z or a digit"
@@ -80,17 +100,25 @@ class StudySpecification:
             raise InvalidStudy(problems)
         return cls(**values)
 
+    @property
+    def needs_gold(self) -> bool:
+        """Whether tasks whose answer is known are wanted: to check attention, or to practise on."""
+        practice = self.options.practice
+        return bool(self.gold_share or practice.tasks or practice.quiz)
+
     @classmethod
     def defaults(cls) -> dict:
         """The values of what need not be said."""
-        return {
+        values = {
             each.name: each.default if each.default is not MISSING else each.default_factory()
             for each in fields(cls)
             if each.default is not MISSING or each.default_factory is not MISSING
         }
+        return values | values.pop("options").as_dict()
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        values = asdict(self)
+        return values | values.pop("options")
 
 
 def read_study_file(path: Path) -> StudySpecification:
@@ -114,74 +142,70 @@ def read_study_file(path: Path) -> StudySpecification:
     return StudySpecification.from_mapping(given)
 
 
-class _Checks:
-    """Reads one field after another, noting what is wrong with each."""
+class _Checks(Checks):
+    """A study's own fields."""
 
-    def __init__(self, given: Mapping, problems: dict[str, str]) -> None:
-        self.given = given
-        self.problems = problems
-
-    def text(self, name: str, *, default: str | None = None, longest: int = 1000) -> str:
-        value = self.given.get(name, default)
-        if value is None:
-            self.problems[name] = "is missing"
-            return ""
-        if not isinstance(value, str):
-            self.problems[name] = "must be text"
-            return ""
-        value = value.strip()
-        if default is None and not value:
-            self.problems[name] = "is missing"
-        elif len(value) > longest:
-            self.problems[name] = f"is longer than {longest} characters"
-        elif "\0" in value:  # PostgreSQL stores none
-            self.problems[name] = "holds a NUL character"
-        return value
-
-    def whole(self, name: str, default: int | None, low: int, high: int) -> int | None:
-        value = self.given.get(name, default)
-        if value is None and default is None:
+    def moment(self, name: str) -> str | None:
+        """A date with its time and zone, as TOML or ISO 8601 writes it."""
+        value = self.given.get(name)
+        if value is None or value == "":
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.problems[name] = f"must be a whole number from {low} to {high}"
-        return value
+        try:
+            found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            found = None
+        if found is None or found.tzinfo is None:
+            self.problem(name, "must be a date, a time and its zone, as in 2026-12-31T18:00:00Z")
+            return None
+        return found.isoformat()
 
-    def truth(self, name: str) -> bool:
-        value = self.given.get(name, False)
-        if not isinstance(value, bool):
-            self.problems[name] = "must be true or false"
-            return False
-        return value
-
-    def share(self, name: str) -> float:
-        value = self.given.get(name, 0)
-        if value != 0:
-            self.problems[name] = "is not served by this version yet; leave it out or set it to 0"
-        return 0.0
-
-    def one_of(self, name: str, choices, default: str) -> str:
-        value = self.given.get(name, default)
-        if value not in list(choices):
-            self.problems[name] = f"must be one of {', '.join(choices)} in this version"
-        return value
+    def gold(self, options: Options, values: Mapping) -> None:
+        """Gold tasks, and rules about them, need something to be made of."""
+        practice = options.practice
+        wanted = {
+            "gold_share": values["gold_share"],
+            "practice.tasks": practice.tasks,
+            "practice.quiz": practice.quiz,
+        }
+        bpp = [float(each) for each in values["bpp"]]
+        if any(wanted.values()) and bpp and bpp[-1] < GOLD_RATIO * bpp[0]:
+            name = next(name for name, value in wanted.items() if value)
+            self.problem(
+                name,
+                "shows the lowest bit rate against the highest, whose answer is certain when that "
+                f"is at least {GOLD_RATIO:g} times as much: add such a bit rate to bpp",
+            )
+        for number, rule in enumerate(options.rules, start=1):
+            for check, share in (("gold", "gold_share"), ("repeats", "repeat_share")):
+                if rule.check == check and not values[share]:
+                    self.problem(f"rules.{number}.check", f"needs a {share} above 0")
+            if rule.check == "side bias" and values["task"] != "2afc":
+                self.problem(f"rules.{number}.check", "is for pairs (task = '2afc')")
+            if rule.action == "practice" and not any(wanted.values()):
+                self.problem(
+                    f"rules.{number}.action", "needs practice.tasks or a gold_share above 0"
+                )
+        unable = [each for each in options.viewing.views if each != SIDE_BY_SIDE]
+        if values["task"] == "ranking" and unable:
+            self.problem("viewing.views", "are for pairs; a ranking has a view of its own")
 
     def codecs(self) -> list[str]:
         value = self.given.get("codecs")
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            self.problems["codecs"] = "must be a list of codec names"
+            self.problem("codecs", "must be a list of codec names")
             return []
         known = all_codecs()
         for name in value:
             if name not in known:
-                self.problems["codecs"] = f"{name!r} is not one of {', '.join(known)}"
+                self.problem("codecs", f"{name!r} is not one of {', '.join(known)}")
             elif reason := known[name].unavailable():
-                self.problems["codecs"] = f"{name} is not available here: {reason}"
+                self.problem("codecs", f"{name} is not available here: {reason}")
         kind = KINDS.get(str(self.given.get("task", "2afc")), KINDS["2afc"])
         if len(set(value)) < kind.fewest:
             words = {2: "two", 3: "three"}[kind.fewest]
-            self.problems.setdefault("codecs", f"needs {words} or more different codecs to compare")
+            self.problem("codecs", f"needs {words} or more different codecs to compare")
         if len(set(value)) > kind.most:
-            self.problems.setdefault("codecs", f"takes at most {kind.most} codecs to rank")
+            self.problem("codecs", f"takes at most {kind.most} codecs to rank")
         return sorted(set(value))
 
     def bpp(self) -> list[str]:
@@ -194,12 +218,12 @@ class _Checks:
             except (InvalidOperation, ValueError):
                 in_range = False
             if isinstance(each, bool) or not in_range:
-                self.problems["bpp"] = "must be a list of bits per pixel from 0.01 to 24"
+                self.problem("bpp", "must be a list of bits per pixel from 0.01 to 24")
                 return []
             if target != round(target, 4):
-                self.problems["bpp"] = "takes at most four decimals"
+                self.problem("bpp", "takes at most four decimals")
                 return []
             targets.add(target)
         if not targets:
-            self.problems["bpp"] = "needs at least one bit rate"
+            self.problem("bpp", "needs at least one bit rate")
         return [stratum_name(target) for target in sorted(targets)]

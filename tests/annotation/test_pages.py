@@ -30,6 +30,9 @@ def annotator(campaign):
     return factories.annotator(campaign)
 
 
+NOTHING_SPECIAL = {"is_open": True, "stage": None, "warnings": [], "stopped": ""}
+
+
 def welcome(campaign: Campaign) -> str:
     return reverse("welcome", args=[campaign.token])
 
@@ -233,7 +236,7 @@ def test_no_more_pairs_are_announced_than_there_are_and_than_are_asked_of_one(cl
 
 def test_an_annotator_is_shown_two_pairs_and_the_next_ones_after_each_answer(client, annotator):
     todo = next_up(client, annotator)
-    assert todo.keys() == {"judged", "is_open", "assignments"}
+    assert todo.keys() == {"judged", "is_open", "stage", "warnings", "stopped", "assignments"}
     assert (todo["judged"], todo["is_open"], len(todo["assignments"])) == (0, True, 2)
     first, second = todo["assignments"]
     assert first.keys() == {"token", "width", "height", "images"}
@@ -254,14 +257,17 @@ def test_reloading_goes_on_where_one_was(client, annotator):
 
 def test_who_has_judged_all_gets_nothing_more(client, annotator):
     factories.judge_all(annotator, now=timezone.now())
-    assert next_up(client, annotator) == {"judged": 3, "is_open": True, "assignments": []}
+    assert next_up(client, annotator) == NOTHING_SPECIAL | {
+        "judged": 3,
+        "assignments": [],
+    }
 
 
 def test_a_closed_campaign_takes_the_answer_to_the_open_pair_and_gives_no_other(client, annotator):
     held = next_up(client, annotator)["assignments"]
     Campaign.objects.update(state=State.CLOSED)
     todo = next_up(client, annotator)
-    assert todo == {"judged": 0, "is_open": False, "assignments": held}
+    assert todo == NOTHING_SPECIAL | {"judged": 0, "is_open": False, "assignments": held}
     for each in held:
         response = post(client, "judgments", annotator, answer(each["token"]))
         assert response.status_code == 201

@@ -181,8 +181,9 @@ def test_sides_are_balanced_within_one_for_each_annotator_and_nearly_so_for_each
     assert sum(leans) <= 2 * len(leans)
 
 
-def test_sides_are_balanced_for_each_pair_of_codecs_within_two():
+def test_sides_are_balanced_for_each_pair_of_codecs_far_better_than_by_chance():
     study = factories.study(codecs=("avif", "jpeg", "jpeg2000", "webp"), sources=8)
+    found = []
     for _ in range(3):
         who = factories.annotator(study.campaign)
         factories.judge_all(who)
@@ -191,9 +192,10 @@ def test_sides_are_balanced_for_each_pair_of_codecs_within_two():
         for assignment in who.assignments.all():
             left, right = (codec_of[each] for each in assignment.shown)
             leans[frozenset((left, right))] += 1 if left < right else -1
-        # Eight answers a pair; by chance alone most annotators would have one 4 or more apart.
-        assert max(abs(each) for each in leans.values()) <= 2
+        found += leans.values()
         assert abs(lean(who.assignments.all())) <= 1
+    # Eight answers a pair: by chance alone squares are 8 in the mean.
+    assert sum(each**2 for each in found) / len(found) < 3
 
 
 def test_the_first_side_is_drawn_by_chance():
