@@ -23,20 +23,22 @@ from pathlib import Path
 
 import numpy as np
 
-from annotation.kinds import KINDS
-from annotation.models import Campaign, Judgment, Task
+from annotation.kinds import KINDS, Ranking
+from annotation.models import Campaign, Judgment, Purpose, Task
 from annotation.records import JudgmentRecord, content_names, judgment_records
-from codecs_registry import blobs
+from annotation.stimuli import shown_png
 from codecs_registry.models import Reconstruction, stratum_name
 from codecs_registry.responses import csv_lines
 
 VALIDATION_SHARE = 0.2
-ANSWER_COLUMNS = {"2afc": ("left", "right", "chosen"), "ranking": ("ranking",)}
+ANSWER_COLUMNS = {"2afc": ("left", "right", "chosen", "gold"), "ranking": ("ranking",)}
 MANIFEST_COLUMNS = (
-    *("split", "subset", "file", "content", "sha256", "stratum"),
+    *("split", "subset", "file", "content", "sha256", "crop", "stratum"),
     *("p0_codec", "p0_version", "p0_bpp", "p0_miss", "p1_codec", "p1_version", "p1_bpp", "p1_miss"),
     *("votes", "votes_p1", "judge", "simulated"),
 )
+
+FIELD = {"gold": "expected"}  # of a record, where it is called otherwise
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -88,7 +90,8 @@ def split_by_source(sources: Iterable[tuple[int, str]], *, seed: int) -> dict[in
 def pairs(campaign: Campaign) -> list[Pair]:
     """Every pair that was judged, in a stable order, its votes by people and by simulations apart.
 
-    A ranking is a judgment of each pair in it.
+    A ranking is a judgment of each pair in it. Gold tasks are in no dataset, and repeats no votes:
+    an annotator has one.
     """
     votes = _votes(campaign)
     tasks = (
@@ -131,7 +134,9 @@ def _votes(campaign: Campaign) -> dict[tuple[int, bool], Counter]:
     """By task, and whether simulated: how often one reconstruction was judged closer than another,
     by (its id, the other's id); a tie counts one half both ways."""
     votes: dict[tuple[int, bool], Counter] = defaultdict(Counter)
-    judgments = Judgment.objects.filter(assignment__task__campaign=campaign).values_list(
+    judgments = Judgment.objects.filter(
+        assignment__task__campaign=campaign, assignment__purpose=Purpose.MEASURE
+    ).values_list(
         "assignment__task_id", "assignment__annotator__is_simulated", "assignment__shown", "ranks"
     )
     for task_id, is_simulated, shown, ranks in judgments.iterator(chunk_size=5000):
@@ -166,9 +171,9 @@ def bapps_files(campaign: Campaign, *, provenance: dict) -> Files:
     writer.writeheader()
     for pair in found:
         folder = f"2afc/{pair.split}/{pair.subset}"
-        yield f"{folder}/ref/{pair.file}.png", blobs.read(pair.task.source.png)
-        yield f"{folder}/p0/{pair.file}.png", blobs.read(pair.p0.decoded)
-        yield f"{folder}/p1/{pair.file}.png", blobs.read(pair.p1.decoded)
+        yield f"{folder}/ref/{pair.file}.png", shown_png(pair.task, pair.task.source.png)
+        yield f"{folder}/p0/{pair.file}.png", shown_png(pair.task, pair.p0.decoded)
+        yield f"{folder}/p1/{pair.file}.png", shown_png(pair.task, pair.p1.decoded)
         judge = io.BytesIO()
         np.save(judge, pair.judge)
         yield f"{folder}/judge/{pair.file}.npy", judge.getvalue()
@@ -187,6 +192,7 @@ def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
         "file": pair.file,
         "content": contents[pair.task.source_id],
         "sha256": pair.task.source.sha256,
+        "crop": " ".join(map(str, pair.task.crop or ())),
         "stratum": pair.task.stratum,
         "votes": pair.votes,
         "votes_p1": f"{pair.votes_p1:g}",
@@ -209,13 +215,15 @@ def judgments_csv(campaign: Campaign) -> Iterator[str]:
 
 def _lines(campaign: Campaign, records: Iterable[JudgmentRecord]) -> Iterator[str]:
     answers = ANSWER_COLUMNS[campaign.kind]
+    if campaign.kind == Ranking.name:  # a file of rankings has no gold
+        records = (each for each in records if not each.is_gold)
     header = ("annotator", "content", "stratum", *answers, "response_ms", "submitted_at")
     return csv_lines(
         (*header, "simulated"),
         (
             (
                 *(record.annotator, record.content, record.stratum),
-                *(getattr(record, column) for column in answers),
+                *(getattr(record, FIELD.get(column, column)) for column in answers),
                 *(record.response_ms, record.submitted_at.isoformat()),
                 _truth(record.is_simulated),
             )

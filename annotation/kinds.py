@@ -20,6 +20,11 @@ class Kind(Protocol):
     def questions(self, reconstructions: list) -> list[tuple]:
         """All that can be asked of one source image and stratum."""
 
+    def gold(self, low: list, high: list) -> list[tuple[tuple, object]]:
+        """What can be asked of one source image for which the answer is certain, each with the
+        reconstruction that is closest. low, high : those of the same codecs, in the same order, at
+        a low and at a much higher rate."""
+
     def positions(self, n: int) -> tuple[str, ...]:
         """The names of the places at which n reconstructions are shown."""
 
@@ -46,6 +51,9 @@ class TwoAlternatives:
 
     def questions(self, reconstructions: list) -> list[tuple]:
         return list(combinations(reconstructions, 2))
+
+    def gold(self, low: list, high: list) -> list[tuple[tuple, object]]:
+        return [(pair, pair[1]) for pair in zip(low, high, strict=True)]
 
     def positions(self, n: int) -> tuple[str, ...]:
         return ("left", "right")
@@ -76,6 +84,9 @@ class Ranking:
 
     def questions(self, reconstructions: list) -> list[tuple]:
         return [tuple(reconstructions)]
+
+    def gold(self, low: list, high: list) -> list[tuple[tuple, object]]:
+        return [((*low[:i], best, *low[i + 1 :]), best) for i, best in enumerate(high)]
 
     def positions(self, n: int) -> tuple[str, ...]:
         return tuple(str(place) for place in range(1, n + 1))

@@ -90,6 +90,11 @@ class Campaign(models.Model):
     def __str__(self) -> str:
         return f"campaign {self.id}"
 
+    @property
+    def measured_tasks(self) -> models.QuerySet["Task"]:
+        """The tasks that are asked for their own sake: all but gold tasks."""
+        return self.tasks.filter(closest=None)
+
     @cached_property
     def options(self) -> Options:
         return Options.stored(self.stored_options)

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 
 from annotation.kinds import KINDS
-from annotation.models import Campaign, Judgment
+from annotation.models import COUNTED, Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, stratum_name
 
 
@@ -17,6 +17,9 @@ class JudgmentRecord:
 
     `content` is the source image's file name, or name and hash prefix where two source images
     share a name; `ranks` has 1 for the codec that is closest to the original, equal ranks for ties.
+    `closest` is the position of the one that is closest for certain, of a gold task, and None of
+    all others; a gold task's codecs carry their bit rates, "jpeg@1.0". `repeats` tells whether the
+    annotator had judged the task before.
     """
 
     annotator: str
@@ -28,6 +31,22 @@ class JudgmentRecord:
     submitted_at: datetime
     is_simulated: bool
     task_id: int
+    closest: int | None = None
+    repeats: bool = False
+
+    @property
+    def is_gold(self) -> bool:
+        return self.closest is not None
+
+    @property
+    def is_right(self) -> bool:
+        """Of a gold task: whether the one that is closest was put first, and it alone."""
+        return self.ranks[self.closest] == 1 and self.ranks.count(1) == 1
+
+    @property
+    def expected(self) -> str:
+        """Of a pair: the right answer if it is a gold task, "" if it is none."""
+        return "" if self.closest is None else ("left", "right")[self.closest]
 
     @property
     def left(self) -> str:
@@ -55,14 +74,20 @@ class JudgmentRecord:
 
 
 def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
-    """The campaign's judgments in the order in which they were given, streamed."""
-    codecs = dict(
-        Reconstruction.objects.filter(tasks__campaign=campaign).values_list("id", "codec")
-    )
+    """The campaign's judgments in the order in which they were given, streamed; practice and quiz
+    are left out."""
+    made = Reconstruction.objects.filter(tasks__campaign=campaign)
+    codecs = dict(made.values_list("id", "codec"))
+    coded = {
+        each: f"{codec}@{stratum_name(bpp)}"
+        for each, codec, bpp in made.values_list("id", "codec", "target_bpp")
+    }
     contents = content_names(campaign)
     # Plain values, not models: they are many.
     judgments = (
-        Judgment.objects.filter(assignment__task__campaign=campaign)
+        Judgment.objects.filter(
+            assignment__task__campaign=campaign, assignment__purpose__in=COUNTED
+        )
         .order_by("id")
         .values_list(
             "assignment__annotator_id",
@@ -70,6 +95,8 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
             "assignment__task_id",
             "assignment__task__source_id",
             "assignment__task__target_bpp",
+            "assignment__task__closest_id",
+            "assignment__purpose",
             "assignment__shown",
             "ranks",
             "response_ms",
@@ -79,16 +106,20 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
     )
     for row in judgments.iterator(chunk_size=5000):
         is_simulated = row.assignment__annotator__is_simulated
+        is_gold = row.assignment__purpose == Purpose.GOLD
+        shown = row.assignment__shown
         yield JudgmentRecord(
             annotator=annotator_name(row.assignment__annotator_id, is_simulated=is_simulated),
             content=contents[row.assignment__task__source_id],
             stratum=stratum_name(row.assignment__task__target_bpp),
-            codecs=tuple(codecs[shown] for shown in row.assignment__shown),
+            codecs=tuple((coded if is_gold else codecs)[each] for each in shown),
             ranks=tuple(row.ranks),
             response_ms=row.response_ms,
             submitted_at=row.judged_at,
             is_simulated=is_simulated,
             task_id=row.assignment__task_id,
+            closest=shown.index(row.assignment__task__closest_id) if is_gold else None,
+            repeats=row.assignment__purpose == Purpose.REPEAT,
         )
 
 

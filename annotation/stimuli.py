@@ -56,10 +56,13 @@ def cropped_bytes(width: int, height: int) -> int:
     return pixels + pixels // 256 + 1024  # headers of stored blocks and of chunks
 
 
-@lru_cache(
-    maxsize=256
-)  # the same crops are asked for again and again, by one annotator after another
-def crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
+def shown_png(task: Task, blob: str) -> bytes:
+    """What a task shows of a stored picture."""
+    return _crop_png(blob, tuple(task.crop)) if task.crop else blobs.read(blob)
+
+
+@lru_cache(maxsize=256)  # one annotator after another asks for the same ones
+def _crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
     """A part of a stored picture as PNG; `crop` is left, top, width, height."""
     left, top, width, height = crop
     with Image.open(io.BytesIO(blobs.read(blob))) as picture:
@@ -78,5 +81,4 @@ def image_file(assignment: Assignment, position: int | None) -> bytes:
         blob = Reconstruction.objects.values_list("decoded", flat=True).get(
             id=assignment.shown[position]
         )
-    png = crop_png(blob, tuple(task.crop)) if task.crop else blobs.read(blob)
-    return pad_png(png, task.delivery_bytes)
+    return pad_png(shown_png(task, blob), task.delivery_bytes)

@@ -74,7 +74,7 @@ def judge(request: HttpRequest, token: str) -> HttpResponse:
     """An annotator's own link: the judging page, which asks for its pairs by itself."""
     annotator = get_object_or_404(Annotator.objects.select_related("campaign"), token=token)
     campaign = annotator.campaign
-    total = campaign.tasks.filter(closest=None).count()
+    total = campaign.measured_tasks.count()
     if campaign.judgments_per_annotator is not None:
         total = min(total, campaign.judgments_per_annotator)
     return render(

@@ -67,17 +67,33 @@ def _with_provenance(result: dict, options: Options | None, **about: object) -> 
 
 def _tables(records: list[JudgmentRecord], kind: str) -> tuple[Comparisons, Rankings | None]:
     """The judgments as comparisons; and those of a ranking campaign as rankings, too."""
-
-    def columns(*names: str) -> list[list[str]]:
-        return [[getattr(each, name) for each in records] for name in names]
-
-    about = columns("annotator", "content", "stratum")
+    about = ("annotator", "content", "stratum")
     if kind == Ranking.name:
-        rankings = Rankings.from_columns(*about, *columns("ranking"))
-        return rankings.comparisons(), rankings
+        asked = [each for each in records if not each.is_gold]
+        rankings = Rankings.from_columns(*_columns(asked, *about, "ranking"))
+        return rankings.comparisons().with_rows_of(_gold_rankings(records)), rankings
     response_ms = [each.response_ms for each in records]
-    answers = columns("left", "right", "chosen")
-    return Comparisons.from_columns(*about, *answers, response_ms=response_ms), None
+    return Comparisons.from_columns(
+        *_columns(records, *about, "left", "right", "chosen"),
+        response_ms=response_ms,
+        expected=[each.expected for each in records],
+    ), None
+
+
+def _gold_rankings(records: list[JudgmentRecord]) -> Comparisons:
+    """Gold rankings as comparisons of what is closest for certain with all others at once."""
+    gold = [each for each in records if each.is_gold]
+    return Comparisons.from_columns(
+        *_columns(gold, "annotator", "content", "stratum"),
+        ["the closest"] * len(gold),
+        ["the others"] * len(gold),
+        ["left" if each.is_right else "right" for each in gold],
+        expected=["left"] * len(gold),
+    )
+
+
+def _columns(records: list[JudgmentRecord], *names: str) -> list[list]:
+    return [[getattr(each, name) for each in records] for name in names]
 
 
 def _name_all(stratum: dict, codecs: list[str]) -> None:
@@ -124,6 +140,9 @@ def _missed_rates(study: Study) -> dict[str, list[dict]]:
 def _digest(records: Iterable[JudgmentRecord]) -> str:
     digest = hashlib.sha256()
     for each in records:
-        row = (each.annotator, each.content, each.stratum, *each.codecs, *map(str, each.ranks))
+        row = (
+            *(each.annotator, each.content, each.stratum, *each.codecs, *map(str, each.ranks)),
+            *([f"gold {each.closest}"] if each.is_gold else []),
+        )
         digest.update("\x1f".join(row).encode() + b"\n")
     return digest.hexdigest()

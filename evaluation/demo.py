@@ -88,7 +88,7 @@ def simulate_example(example: Study, *, url: str) -> int:
         example.campaign,
         url=url,
         annotators=SIMULATED_ANNOTATORS,
-        judgments=example.campaign.tasks.count(),
+        judgments=example.campaign.measured_tasks.count(),
         seed=7,
     )
     return sum(len(each.assignments) for each in acknowledged)

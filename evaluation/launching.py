@@ -8,9 +8,7 @@ Every step can be taken again without harm: launching the same study twice makes
 """
 
 import logging
-import random
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,14 +16,13 @@ from pathlib import Path
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from annotation.kinds import KINDS
-from annotation.models import Campaign, Task, TaskReconstruction
-from annotation.stimuli import delivered_bytes
+from annotation.models import Campaign
 from codecs_registry import encoding
 from codecs_registry.importing import Import, find_pictures, import_files
 from codecs_registry.models import Collection, Reconstruction, SourceImage
 from codecs_registry.tasks import wake_encoders
 from evaluation.models import Study
+from evaluation.questions import make_tasks, require_room
 from evaluation.study_files import InvalidStudy, StudySpecification
 
 State = Reconstruction.State
@@ -93,6 +90,7 @@ def launch(
     The same study again goes on where it was: failed encodes are tried again.
     Raises InvalidStudy if another study has the name, and leaves nothing behind.
     """
+    require_room(specification.options.viewing.crop, sources)
     asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
     with transaction.atomic():
         study, is_new = _get_or_create(specification, asked, by=by)
@@ -127,8 +125,15 @@ def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tup
                 instructions=specification.instructions,
                 judgments_per_task=specification.judgments_per_task,
                 judgments_per_annotator=specification.judgments_per_annotator,
+                gold_share=specification.gold_share,
+                repeat_share=specification.repeat_share,
+                budget=specification.budget,
+                budget_left=specification.budget,
+                closes_at=specification.closes_at,
+                stored_options=specification.options.as_dict(),
                 seed=specification.seed,
             )
+            campaign.excludes.set(_campaigns_of(specification.not_after))
             study = Study.objects.create(
                 name=specification.name,
                 slug=slug,
@@ -143,6 +148,15 @@ def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tup
         if known := _known(specification.name, slug):
             return known, False
         raise
+
+
+def _campaigns_of(names: list[str]) -> list[Campaign]:
+    """The campaigns of studies by name. Raises InvalidStudy if there is no such study."""
+    found = {each.name: each.campaign for each in Study.objects.filter(name__in=names)}
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise InvalidStudy({"not_after": f"{unknown[0]!r} is no study here"})
+    return list(found.values())
 
 
 def _known(name: str, slug: str) -> Study | None:
@@ -220,7 +234,7 @@ def advance(study_id: int) -> bool:
             return False
         if study.reconstructions.exclude(state=State.READY).exists():
             return False
-        _make_tasks(study)
+        make_tasks(study)
         Campaign.objects.filter(id=study.campaign_id).update(state=Campaign.State.OPEN)
         return True
 
@@ -252,42 +266,3 @@ def reopen(study: Study) -> None:
 
 def _move(study: Study, before: Campaign.State, after: Campaign.State) -> None:
     Campaign.objects.filter(id=study.campaign_id, state=before).update(state=after)
-
-
-def _make_tasks(study: Study) -> None:
-    kind = KINDS[study.campaign.kind]
-    chance = random.Random(study.campaign.seed)  # noqa: S311
-    groups = defaultdict(list)
-    sizes = defaultdict(list)
-    for each in study.reconstructions.select_related("source").order_by(
-        "source_id", "target_bpp", "codec"
-    ):
-        groups[each.source_id, each.target_bpp].append(each)
-        sizes[each.source_id].append(each.decoded_bytes)
-    source_bytes = dict(study.sources.values_list("id", "png_bytes"))
-    tasks, shown = [], []
-    for (source_id, target_bpp), reconstructions in groups.items():
-        # One size for all that is ever sent of a source image: it cannot tell codec or rate.
-        delivery_bytes = delivered_bytes([source_bytes[source_id], *sizes[source_id]])
-        for question in kind.questions(reconstructions):
-            tasks.append(
-                Task(
-                    campaign=study.campaign,
-                    source_id=source_id,
-                    target_bpp=target_bpp,
-                    places_left=study.campaign.judgments_per_task,
-                    simulated_places_left=study.campaign.judgments_per_task,
-                    order_key=chance.random(),
-                    delivery_bytes=delivery_bytes,
-                )
-            )
-            shown.append(question)
-    Task.objects.bulk_create(tasks, batch_size=2000)
-    TaskReconstruction.objects.bulk_create(
-        (
-            TaskReconstruction(task=task, reconstruction=reconstruction)
-            for task, question in zip(tasks, shown, strict=True)
-            for reconstruction in question
-        ),
-        batch_size=5000,
-    )

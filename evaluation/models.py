@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from annotation.models import Campaign, Judgment
+from annotation.models import Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
 
 # Who judged: their judgments are never analysed together.
@@ -40,9 +40,18 @@ class Study(models.Model):
     def strata(self) -> list[str]:
         return [stratum_name(target) for target in self.targets_bpp]
 
+    @property
+    def needs_gold(self) -> bool:
+        """Whether tasks whose answer is known are wanted: to check attention, or to practise on."""
+        practice = self.campaign.options.practice
+        return bool(self.campaign.gold_share or practice.tasks or practice.quiz)
+
     def judgment_counts(self) -> dict[str, int]:
-        """How many judgments people gave, and how many simulated annotators."""
-        judgments = Judgment.objects.filter(assignment__task__campaign=self.campaign_id)
+        """How many judgments of its tasks people gave, and how many simulated annotators; gold
+        tasks, repeats and practice apart."""
+        judgments = Judgment.objects.filter(
+            assignment__task__campaign=self.campaign_id, assignment__purpose=Purpose.MEASURE
+        )
         simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
         return {PEOPLE: judgments.count() - simulated, SIMULATED: simulated}
 

@@ -100,12 +100,6 @@ class StudySpecification:
             raise InvalidStudy(problems)
         return cls(**values)
 
-    @property
-    def needs_gold(self) -> bool:
-        """Whether tasks whose answer is known are wanted: to check attention, or to practise on."""
-        practice = self.options.practice
-        return bool(self.gold_share or practice.tasks or practice.quiz)
-
     @classmethod
     def defaults(cls) -> dict:
         """The values of what need not be said."""

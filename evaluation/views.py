@@ -121,7 +121,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "counts": counts,
         "population": population,
         "is_simulated": population == SIMULATED,
-        "tasks": found.campaign.tasks.count(),
+        "tasks": found.campaign.measured_tasks.count(),
         "annotation_link": annotation_link(found),
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task

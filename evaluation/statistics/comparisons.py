@@ -224,6 +224,48 @@ class Comparisons(Stratified):
         """The judgments that were asked for their own sake."""
         return self.where(np.isnan(self.expected))
 
+    def with_rows_of(self, other: Comparisons) -> Comparisons:
+        """The rows of both tables, this one's first."""
+        if not len(other.outcome):
+            return self
+
+        Labels = tuple[str, ...]
+
+        def labels(name: str, by: Callable[[str], tuple[float, str]] | None = None) -> Labels:
+            return tuple(sorted({*getattr(self, name), *getattr(other, name)}, key=by))
+
+        def codes(name: str, of: str, joined: Labels) -> IntArray:
+            place = {label: code for code, label in enumerate(joined)}
+            return np.concatenate(
+                [
+                    np.array([place[each] for each in getattr(table, of)], np.int64)[
+                        getattr(table, name)
+                    ]
+                    for table in (self, other)
+                ]
+            )
+
+        def values(name: str) -> FloatArray:
+            return np.concatenate([getattr(self, name), getattr(other, name)])
+
+        annotators, contents = labels("annotators"), labels("contents")
+        strata, conditions = labels("strata", number_first), labels("conditions")
+        return Comparisons(
+            annotator=codes("annotator", "annotators", annotators),
+            content=codes("content", "contents", contents),
+            stratum=codes("stratum", "strata", strata),
+            a=codes("a", "conditions", conditions),
+            b=codes("b", "conditions", conditions),
+            outcome=values("outcome"),
+            weight=np.concatenate([self.weight, other.weight]),
+            response_ms=values("response_ms"),
+            expected=values("expected"),
+            annotators=annotators,
+            contents=contents,
+            strata=strata,
+            conditions=conditions,
+        )
+
     def pooled(self) -> Comparisons:
         """All judgments as one stratum "all": a mixture of strata, made knowingly."""
         return replace(self, stratum=np.zeros_like(self.stratum), strata=("all",))

@@ -23,6 +23,7 @@ from codecs_registry.pictures import write_png
 from codecs_registry.tasks import encode_owed
 from evaluation import launching
 from evaluation.models import Study
+from evaluation.study_files import StudySpecification
 from tests import factories
 from tests.factories import preferring
 
@@ -375,7 +376,7 @@ def test_a_study_is_launched_by_the_form_as_by_a_file(as_researcher, researcher)
     assert response.url == reverse("study", args=["sea"])
     study = Study.objects.get()
     assert study.launched_by == researcher
-    assert study.specification == {
+    assert study.specification == StudySpecification.defaults() | {
         "name": "Sea",
         "images": [made.sources.get().sha256],
         "codecs": ["jpeg", "webp"],
@@ -561,6 +562,7 @@ def test_the_judgments_that_are_downloaded_are_those_in_the_database(as_research
                 "left": left,
                 "right": right,
                 "chosen": "left" if judgment.ranks == [1, 2] else "right",
+                "gold": "",
                 "response_ms": str(judgment.response_ms),
                 "submitted_at": judgment.judged_at.isoformat(),
                 "simulated": "true" if simulated else "false",
