@@ -197,7 +197,6 @@ class StopReason(models.TextChoices):
         "took part in a study that excludes them, or lacks what is needed",
     )
     REVOKED = "revoked", "the link was revoked"
-    WITHDRAWN = "withdrawn", "they withdrew"
 
 
 class Annotator(models.Model):

@@ -1,64 +1,112 @@
-"""The annotator's pages and the endpoints that the judging page talks to.
+"""The annotator's pages.
 
 None needs a session: an annotator is whoever holds the link, and whoever holds an assignment's
 token may see its images.
 """
 
 import json
-import re
 from dataclasses import asdict
+from math import ceil
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
-from rest_framework import serializers, status
-from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
+from django.views.i18n import JavaScriptCatalog
 
-from annotation import serving
-from annotation.joining import InvalidPass, NotOpen, join
-from annotation.kinds import KINDS, InvalidAnswer
-from annotation.models import COUNTED, Annotator, Assignment, Campaign, Judgment
-from annotation.stimuli import ORIGINAL, image_file, shown_size
-from annotation.training import JUDGING, feedback, stage_of
+from annotation import joining, people
+from annotation.endpoints import positions_of
+from annotation.joining import Arrival, InvalidPass, NoConsent, NotOpen
+from annotation.languages import in_their_language, speak_to
+from annotation.models import Annotator, Assignment, Campaign, StopReason
+from annotation.screens import InvalidScreen, lacks_measuring, measured
+from annotation.stimuli import ORIGINAL, image_file
+from annotation.throttles import joins_too_often
 from codecs_registry.responses import immutable
 
-DAY_MS = 24 * 3600 * 1000
+COOKIE = "annotator-"  # and the campaign's id
 COOKIE_AGE_S = 180 * 24 * 3600
-VIEWING_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
-EVENT = re.compile("[a-z][a-z0-9-]{0,19}")
-MOST_EVENTS = 1000
 
 
 @never_cache
 @require_http_methods(["GET", "POST"])
+@in_their_language
 def welcome(request: HttpRequest, token: str) -> HttpResponse:
     """A campaign's link: what is asked, and the button that begins. One who began goes on, unless
     somebody else wants to begin in the same browser."""
     campaign = get_object_or_404(Campaign, token=token)
-    cookie = f"annotator-{campaign.id}"
-    token = request.COOKIES.get(cookie, "").replace("\0", "")  # PostgreSQL takes no NUL
-    known = campaign.annotators.filter(token=token).first()
-    simulation_pass = request.POST.get("simulation_pass", "")
-    begins_anew = simulation_pass or "anew" in request.POST
-    if known and not begins_anew:
+    if "simulation_pass" in request.POST:
+        return _welcome_simulated(request, campaign)
+    who = _arrival(request, campaign)
+    known = joining.known(campaign, who)
+    if known and (who.external_id or "anew" not in request.POST):
         return redirect("judge", token=known.token)
+    refusal = joining.refusal(campaign, who, now=timezone.now())
+    if refusal:
+        return _refuse(request, campaign, refusal)
     if request.method == "GET":
-        return render(request, "annotation/welcome.html", {"campaign": campaign})
+        return _welcome(request, campaign, is_preview=who.is_preview)
+    if joins_too_often(request):
+        return _say(request, "too many", status=429)
     try:
-        annotator = join(campaign, simulation_pass=simulation_pass)
+        annotator = joining.join(
+            campaign, who, agreed_to=request.POST.get("agree", ""), now=timezone.now()
+        )
+    except NotOpen:  # meanwhile
+        return _refuse(request, campaign, "closed")
+    except NoConsent:
+        return _welcome(request, campaign, misses_consent=True, status=422)
+    return _go_on_as(annotator, request)
+
+
+def _welcome_simulated(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    try:
+        annotator = joining.join_simulated(
+            campaign, request.POST["simulation_pass"], now=timezone.now()
+        )
     except NotOpen:
-        return render(request, "annotation/welcome.html", {"campaign": campaign}, status=409)
+        return _refuse(request, campaign, "closed")
     except InvalidPass:
         return HttpResponse("This pass is not valid here.", status=403, content_type="text/plain")
+    return _go_on_as(annotator, request)
+
+
+def _arrival(request: HttpRequest, campaign: Campaign) -> Arrival:
+    held = [value for name, value in request.COOKIES.items() if name.startswith(COOKIE)]
+    # This campaign's own comes first; PostgreSQL takes no NUL.
+    return joining.arrival(
+        campaign,
+        request.GET,
+        language=get_language(),
+        languages=_asked_languages(request),
+        before=tuple(value for value in held if "\0" not in value),
+    )
+
+
+def _asked_languages(request: HttpRequest) -> tuple[str, ...]:
+    header = request.headers.get("Accept-Language", "")
+    return tuple(part.split(";")[0].strip() for part in header.split(",")[:20] if part.strip())
+
+
+def _welcome(
+    request: HttpRequest, campaign: Campaign, *, status: int = 200, **more
+) -> HttpResponse:
+    wording = campaign.options.wording(get_language(), instructions=campaign.instructions)
+    context = {
+        "campaign": campaign,
+        "wording": wording,
+        "consent_version": joining.consent_version(wording.consent),
+        **more,
+    }
+    return render(request, "annotation/welcome.html", context, status=status)
+
+
+def _go_on_as(annotator: Annotator, request: HttpRequest) -> HttpResponse:
     response = redirect("judge", token=annotator.token)
     response.set_cookie(
-        cookie,
+        f"{COOKIE}{annotator.campaign_id}",
         annotator.token,
         max_age=COOKIE_AGE_S,
         httponly=True,
@@ -68,39 +116,150 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
+def _refuse(request: HttpRequest, campaign: Campaign, refusal: str) -> HttpResponse:
+    """Why somebody may not begin, and the way back to where they came from."""
+    outcome = {"full": "full", "language": "screened out", "took part": "screened out"}.get(refusal)
+    ending = people.ending_for(campaign, outcome) if outcome else None
+    status = 200 if request.method == "GET" else 409
+    return _say(request, refusal, status=status, campaign=campaign, ending=ending)
+
+
+def _say(request: HttpRequest, what: str, *, status: int, **more) -> HttpResponse:
+    return render(request, "annotation/said.html", {"what": what, **more}, status=status)
+
+
 @never_cache
-@require_GET
+@require_http_methods(["GET", "POST"])
+@in_their_language
 def judge(request: HttpRequest, token: str) -> HttpResponse:
-    """An annotator's own link: the judging page, which asks for its pairs by itself."""
-    annotator = get_object_or_404(Annotator.objects.select_related("campaign"), token=token)
+    """An annotator's own link: the judging page, which asks for its pairs by itself; before that,
+    for an invitation, what is asked and the button that begins."""
+    annotator = _annotator(token)
+    speak_to(annotator, request)
     campaign = annotator.campaign
-    total = campaign.measured_tasks.count()
-    if campaign.judgments_per_annotator is not None:
-        total = min(total, campaign.judgments_per_annotator)
+    if annotator.stop_reason == StopReason.REVOKED:
+        return _say(request, "revoked", status=403)
+    if annotator.began_at is None:
+        return _begin(request, annotator)
+    if request.method == "POST":  # "Start", pressed twice
+        return redirect("judge", token=token)
+    if lacks_measuring(annotator):
+        return redirect("screen", token=token)
+    options = campaign.options
     return render(
         request,
         f"annotation/judge_{campaign.kind}.html",
         {
             "annotator": annotator,
             "campaign": campaign,
-            "total": total,
+            "total": _expected_total(campaign),
             "settings": json.dumps(
                 {
-                    "viewing": asdict(campaign.options.viewing),
-                    "requirements": asdict(campaign.options.requirements),
+                    "viewing": asdict(options.viewing),
+                    "requirements": asdict(options.requirements),
                 }
             ),
         },
     )
 
 
+def _begin(request: HttpRequest, annotator: Annotator) -> HttpResponse:
+    campaign = annotator.campaign
+    if campaign.state != Campaign.State.OPEN:
+        return _refuse(request, campaign, str(campaign.state))
+    if request.method == "GET":
+        return _welcome(request, campaign)
+    try:
+        joining.begin(
+            annotator,
+            language=get_language(),
+            agreed_to=request.POST.get("agree", ""),
+            now=timezone.now(),
+        )
+    except NotOpen:
+        return _refuse(request, campaign, "closed")
+    except NoConsent:
+        return _welcome(request, campaign, misses_consent=True, status=422)
+    return _go_on_as(annotator, request)
+
+
+def _expected_total(campaign: Campaign) -> int:
+    """How many questions an annotator will meet: gold tasks and repeats come on top of what is
+    measured, about so many."""
+    measured = campaign.measured_tasks.count()
+    total = ceil(measured / (1 - min(campaign.gold_share + campaign.repeat_share, 0.9)))
+    if campaign.judgments_per_annotator is not None:
+        total = min(total, campaign.judgments_per_annotator)
+    return total
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@in_their_language
+def screen(request: HttpRequest, token: str) -> HttpResponse:
+    """Measures an annotator's screen: its size by a bank card, and what it shows of the darkest and
+    the brightest greys."""
+    annotator = _annotator(token)
+    speak_to(annotator, request)
+    problem = ""
+    if request.method == "POST":
+        try:
+            found = measured(annotator.campaign.options.requirements, request.POST)
+        except InvalidScreen as error:
+            problem = str(error)
+        else:
+            annotator.conditions |= found
+            annotator.save(update_fields=["conditions"])
+            return redirect("judge", token=token)
+    context = {
+        "annotator": annotator,
+        "requirements": annotator.campaign.options.requirements,
+        "problem": problem,
+    }
+    return render(request, "annotation/screen.html", context, status=422 if problem else 200)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@in_their_language
+def my_data(request: HttpRequest, token: str) -> HttpResponse:
+    """What is stored of an annotator, to look at, to download, and to withdraw."""
+    annotator = _annotator(token)
+    speak_to(annotator, request)
+    if request.method == "POST" and "sure" in request.POST:
+        people.withdraw(annotator, now=timezone.now())
+        response = _say(request, "withdrawn", status=200)
+        response.delete_cookie(f"{COOKIE}{annotator.campaign_id}", samesite="Lax")
+        return response
+    context = {"annotator": annotator, "about": people.everything_about(annotator)}
+    context["misses_sure"] = request.method == "POST"
+    return render(request, "annotation/my_data.html", context)
+
+
+@never_cache
+@require_GET
+def my_data_json(request: HttpRequest, token: str) -> HttpResponse:
+    about = people.everything_about(_annotator(token))
+    return JsonResponse(
+        about,
+        json_dumps_params={"indent": 2},
+        headers={"Content-Disposition": 'attachment; filename="my-answers.json"'},
+    )
+
+
+words = require_GET(in_their_language(JavaScriptCatalog.as_view()))
+
+
 @require_GET
 def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBase:
     """One image of an assignment, under a name and with headers that say nothing about it."""
     assignment = get_object_or_404(
-        Assignment.objects.select_related("task__source", "task__campaign"), token=token
+        Assignment.objects.select_related("task__source", "task__campaign").exclude(
+            annotator__stop_reason=StopReason.REVOKED
+        ),
+        token=token,
     )
-    positions = _positions(assignment)
+    positions = positions_of(assignment)
     if position == ORIGINAL:
         index = None
     elif position in positions:
@@ -110,165 +269,5 @@ def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBas
     return immutable(HttpResponse(image_file(assignment, index), content_type="image/png"))
 
 
-class AnnotatorEndpoint(APIView):
-    """The link's secret is the permission; there is no session that could be forged."""
-
-    authentication_classes = []
-    permission_classes = [AllowAny]
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        super().initial(request, *args, **kwargs)
-        _ = request.body  # reads it up to Django's limit on size; JSONParser knows none
-
-    def annotator(self) -> Annotator:
-        return get_object_or_404(
-            Annotator.objects.select_related("campaign"), token=self.kwargs["token"]
-        )
-
-    def assignment(self, annotator: Annotator, token: str) -> Assignment:
-        return get_object_or_404(annotator.assignments, token=token)
-
-    def next_up(self, annotator: Annotator, **more: object) -> dict:
-        """What the page needs to go on: pairs to show, and where the annotator is."""
-        held = [each.id for each in serving.lease(annotator, now=timezone.now())]
-        assignments = Assignment.objects.select_related("task__source", "task__campaign")
-        annotator.refresh_from_db()
-        stage = stage_of(annotator)
-        untold = annotator.quality_events.filter(told_at=None).order_by("id")
-        return {
-            **more,
-            "judged": judged_by(annotator),
-            "stage": None
-            if stage == JUDGING
-            else {"name": stage.name, "done": stage.done, "of": stage.of},
-            "warnings": list(untold.values_list("check_name", flat=True)),
-            "is_open": annotator.campaign.state == Campaign.State.OPEN,
-            "stopped": annotator.stop_reason,
-            "assignments": [
-                present(each) for each in assignments.filter(id__in=held).order_by("id")
-            ],
-        }
-
-
-def judged_by(annotator: Annotator) -> int:
-    """How many judgments that count an annotator gave."""
-    return Judgment.objects.filter(
-        assignment__annotator=annotator, assignment__purpose__in=COUNTED
-    ).count()
-
-
-def present(assignment: Assignment) -> dict:
-    """An assignment as the page sees it: sizes and opaque addresses, nothing else."""
-    width, height = shown_size(assignment.task)
-    return {
-        "token": assignment.token,
-        "width": width,
-        "height": height,
-        "images": {
-            position: reverse("stimulus", args=[assignment.token, position])
-            for position in (ORIGINAL, *_positions(assignment))
-        },
-    }
-
-
-def _positions(assignment: Assignment) -> tuple[str, ...]:
-    return KINDS[assignment.task.campaign.kind].positions(len(assignment.shown))
-
-
-class NextAssignments(AnnotatorEndpoint):
-    """POST: lease what is to be judged next."""
-
-    def post(self, request: Request, token: str) -> Response:
-        return Response(self.next_up(self.annotator()))
-
-
-class Number(serializers.Field):
-    """A JSON number from 0 to LARGEST. FloatField takes "nan", true and text as well."""
-
-    LARGEST = DAY_MS
-    default_error_messages = {"invalid": f"A number from 0 to {LARGEST} is required."}
-
-    def to_internal_value(self, data: object) -> float:
-        is_number = isinstance(data, int | float) and not isinstance(data, bool)
-        if not is_number or not 0 <= data <= self.LARGEST:
-            self.fail("invalid")
-        return float(data)
-
-
-def _is_event(what: object) -> bool:
-    return isinstance(what, str) and EVENT.fullmatch(what) is not None
-
-
-class Judge(AnnotatorEndpoint):
-    """POST: an answer. 201 if it is new, 200 if it was known, 409 if its place is gone."""
-
-    class Input(serializers.Serializer):
-        assignment = serializers.CharField(max_length=40)
-        answer = serializers.JSONField()
-        response_ms = serializers.IntegerField(min_value=0, max_value=DAY_MS)
-        viewing = serializers.DictField(child=Number(), required=False, default=dict)
-        events = serializers.ListField(
-            child=serializers.ListField(min_length=2, max_length=2),
-            required=False,
-            default=list,
-            max_length=MOST_EVENTS,
-        )
-        confidence = serializers.IntegerField(
-            min_value=1, max_value=3, required=False, allow_null=True, default=None
-        )
-        remark = serializers.CharField(
-            max_length=1000, required=False, allow_blank=True, default=""
-        )
-
-        def validate_events(self, events: list) -> list:
-            at = -1
-            for when, what in events:
-                is_time = isinstance(when, int) and not isinstance(when, bool)
-                if not is_time or not at <= when <= DAY_MS or not _is_event(what):
-                    raise serializers.ValidationError(
-                        "Each is [milliseconds, what], in the order in which they happened."
-                    )
-                at = when
-            return events
-
-        def validate_viewing(self, viewing: dict) -> dict:
-            if len(viewing) > 20 or not all(VIEWING_NAME.fullmatch(name) for name in viewing):
-                raise serializers.ValidationError(
-                    "At most 20 numbers are taken, under names of lower-case letters, digits and _."
-                )
-            return viewing
-
-    def post(self, request: Request, token: str) -> Response:
-        annotator = self.annotator()
-        answer = self.Input(data=request.data)
-        answer.is_valid(raise_exception=True)
-        assignment = self.assignment(annotator, answer.validated_data.pop("assignment"))
-        try:
-            _, is_new = serving.judge(assignment, **answer.validated_data, now=timezone.now())
-        except serving.PlaceTaken:
-            return Response(self.next_up(annotator, recorded=False), status.HTTP_409_CONFLICT)
-        except InvalidAnswer as error:
-            raise serializers.ValidationError({"answer": [str(error)]}) from None
-        code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
-        todo = self.next_up(annotator, recorded=True, feedback=self.feedback(assignment))
-        return Response(todo, code)
-
-    def feedback(self, assignment: Assignment) -> dict | None:
-        told = feedback(assignment)
-        if told is None:
-            return None
-        return told | {"closest": _positions(assignment)[told["closest"]]}
-
-
-class GiveBack(AnnotatorEndpoint):
-    """POST: an assignment whose images could not be shown."""
-
-    class Input(serializers.Serializer):
-        assignment = serializers.CharField(max_length=40)
-
-    def post(self, request: Request, token: str) -> Response:
-        answer = self.Input(data=request.data)
-        answer.is_valid(raise_exception=True)
-        assignment = self.assignment(self.annotator(), answer.validated_data["assignment"])
-        serving.give_back(assignment, now=timezone.now())
-        return Response(status=status.HTTP_204_NO_CONTENT)
+def _annotator(token: str) -> Annotator:
+    return get_object_or_404(Annotator.objects.select_related("campaign"), token=token)

@@ -142,6 +142,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    # How many proxies stand before the web server: an address is only believed from the last ones.
+    "NUM_PROXIES": env.int("CLOSER_PROXIES", 0),
 }
 
 # --- security -------------------------------------------------------------------------------------
@@ -165,6 +167,8 @@ CONTENT_SECURITY_POLICY = {
 
 # --- language, time, files ------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("ar", "العربية")]  # of the annotator's pages
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000  # photographs in one upload

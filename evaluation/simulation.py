@@ -97,13 +97,15 @@ class SimulatedAnnotator:
         welcome = self._send("GET", f"/c/{campaign_token}/")
         field = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', welcome.text)
         if field is None:
-            raise SimulationFailed("the campaign takes no annotators: it is not open")
+            raise SimulationFailed(f"{welcome.url} is no campaign's page")
         judge = self._send(
             "POST",
             f"/c/{campaign_token}/",
             data={"csrfmiddlewaretoken": field[1], "simulation_pass": simulation_pass},
             headers={"Referer": str(welcome.url)},
         )
+        if judge.status_code == httpx.codes.CONFLICT:
+            raise SimulationFailed("the campaign takes no annotators: it is not open")
         self.page = judge.url.path
 
     def judge(self, judgments: int) -> Acknowledged:

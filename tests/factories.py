@@ -128,7 +128,7 @@ def open_campaign(tasks: int = 3, **fields) -> Campaign:
 
 
 def annotator(of: Campaign, **fields) -> Annotator:
-    return Annotator.objects.create(campaign=of, **fields)
+    return Annotator.objects.create(**{"campaign": of, "began_at": NOW, **fields})
 
 
 def judge_all(who: Annotator, *, choose=lambda assignment: "left", now=NOW) -> int:

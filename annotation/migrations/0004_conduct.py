@@ -153,7 +153,6 @@ class Migration(migrations.Migration):
                         "took part in a study that excludes them, or lacks what is needed",
                     ),
                     ("revoked", "the link was revoked"),
-                    ("withdrawn", "they withdrew"),
                 ],
                 db_default="",
                 max_length=20,

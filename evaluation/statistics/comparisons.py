@@ -229,12 +229,12 @@ class Comparisons(Stratified):
         if not len(other.outcome):
             return self
 
-        Labels = tuple[str, ...]
-
-        def labels(name: str, by: Callable[[str], tuple[float, str]] | None = None) -> Labels:
+        def labels(
+            name: str, by: Callable[[str], tuple[float, str]] | None = None
+        ) -> tuple[str, ...]:
             return tuple(sorted({*getattr(self, name), *getattr(other, name)}, key=by))
 
-        def codes(name: str, of: str, joined: Labels) -> IntArray:
+        def codes(name: str, of: str, joined: tuple[str, ...]) -> IntArray:
             place = {label: code for code, label in enumerate(joined)}
             return np.concatenate(
                 [

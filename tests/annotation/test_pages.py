@@ -30,7 +30,7 @@ def annotator(campaign):
     return factories.annotator(campaign)
 
 
-NOTHING_SPECIAL = {"is_open": True, "stage": None, "warnings": [], "stopped": ""}
+NOTHING_SPECIAL = {"is_open": True, "stage": None, "warnings": [], "ending": None}
 
 
 def welcome(campaign: Campaign) -> str:
@@ -73,7 +73,7 @@ def test_the_link_of_an_open_campaign_says_what_is_asked_and_makes_nobody(client
     html = response.content.decode()
     assert "Which is closer to the original?" in html
     assert "Sit<br>upright." in html
-    assert "at most 40 pairs" in html
+    assert "at most 40 questions" in html
     assert ">Start</button>" in html
     assert not Annotator.objects.exists()
 
@@ -93,7 +93,7 @@ def test_a_campaign_that_is_not_open_says_so_and_takes_nobody(client, state, wor
     response = client.get(welcome(campaign))
     assert response.status_code == 200
     assert words in response.content.decode()
-    assert "<form" not in response.content.decode()
+    assert "Start" not in response.content.decode()
     response = client.post(welcome(campaign))
     assert response.status_code == 409
     assert words in response.content.decode()
@@ -192,7 +192,7 @@ def test_who_shows_a_valid_pass_is_marked_as_simulated(client, campaign):
 
 
 def test_nobody_is_simulated_without_a_pass(client, campaign):
-    client.post(welcome(campaign), {"is_simulated": "true", "simulation_pass": ""})
+    client.post(welcome(campaign), {"is_simulated": "true"})
     assert not Annotator.objects.get().is_simulated
 
 
@@ -236,7 +236,7 @@ def test_no_more_pairs_are_announced_than_there_are_and_than_are_asked_of_one(cl
 
 def test_an_annotator_is_shown_two_pairs_and_the_next_ones_after_each_answer(client, annotator):
     todo = next_up(client, annotator)
-    assert todo.keys() == {"judged", "is_open", "stage", "warnings", "stopped", "assignments"}
+    assert todo.keys() == {"judged", "is_open", "stage", "warnings", "ending", "assignments"}
     assert (todo["judged"], todo["is_open"], len(todo["assignments"])) == (0, True, 2)
     first, second = todo["assignments"]
     assert first.keys() == {"token", "width", "height", "images"}
@@ -259,6 +259,7 @@ def test_who_has_judged_all_gets_nothing_more(client, annotator):
     factories.judge_all(annotator, now=timezone.now())
     assert next_up(client, annotator) == NOTHING_SPECIAL | {
         "judged": 3,
+        "ending": {"outcome": "completed", "code": "", "back": ""},
         "assignments": [],
     }
 

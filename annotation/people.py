@@ -1,0 +1,247 @@
+"""What the system holds of an annotator, and how they and the researcher end it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.db.models import Count, F, Max, Min, Q, Sum
+
+from annotation.joining import PLATFORMS
+from annotation.models import (
+    COUNTED,
+    Annotator,
+    Assignment,
+    Campaign,
+    Judgment,
+    Purpose,
+    StopReason,
+    Task,
+    Withdrawal,
+    new_token,
+)
+
+COUNTED_JUDGMENTS = Q(assignment__purpose__in=COUNTED)
+BOUND_MS = 180_000  # of one answer's part in the time worked: longer, somebody was away
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How it ended for an annotator to whom nothing more is given.
+
+    outcome : "completed", "screened out", "full" or "revoked". code, back : the platform's code for
+        it, and the address that takes them back; "" for none.
+    """
+
+    outcome: str
+    code: str = ""
+    back: str = ""
+
+
+def ending(annotator: Annotator) -> Ending:
+    """Of an annotator for whom there is nothing to judge."""
+    if annotator.stop_reason == StopReason.REVOKED:
+        return Ending("revoked")
+    if annotator.stop_reason:
+        return ending_for(annotator.campaign, "screened out")
+    has_judged = Judgment.objects.filter(
+        COUNTED_JUDGMENTS, assignment__annotator=annotator
+    ).exists()
+    return ending_for(annotator.campaign, "completed" if has_judged else "full")
+
+
+def ending_for(campaign: Campaign, outcome: str) -> Ending:
+    crowd = campaign.options.crowd
+    code = getattr(crowd, outcome.replace(" ", "_"), "")
+    if not code:
+        return Ending(outcome)
+    return Ending(
+        outcome, code, PLATFORMS[crowd.platform].back.format(code=code) if crowd.platform else ""
+    )
+
+
+def everything_about(annotator: Annotator) -> dict:
+    """All that is stored of an annotator, as plain values: what they can download."""
+    judgments = (
+        Judgment.objects.filter(assignment__annotator=annotator)
+        .select_related("assignment__task__source")
+        .order_by("id")
+    )
+    return {
+        "annotator": {
+            name: getattr(annotator, name)
+            for name in (
+                *("token", "label", "platform", "external_id", "external", "language"),
+                *("joined_at", "began_at", "consent_version", "conditions"),
+                *("quiz_passed_at", "stopped_at", "stop_reason"),
+            )
+        },
+        "judgments": [
+            {
+                "assignment": each.assignment.token,
+                "purpose": each.assignment.purpose,
+                "positions": len(each.assignment.shown),
+                **{
+                    name: getattr(each, name)
+                    for name in (
+                        *("ranks", "response_ms", "confidence", "remark"),
+                        *("viewing", "events", "judged_at"),
+                    )
+                },
+            }
+            for each in judgments
+        ],
+        "quality_events": list(
+            annotator.quality_events.order_by("id").values(
+                "check_name", "action", "failed", "of", "happened_at"
+            )
+        ),
+    }
+
+
+@transaction.atomic
+def withdraw(annotator: Annotator, *, now: datetime) -> Withdrawal:
+    """Delete an annotator with all that is theirs; their places are free for others.
+
+    What stays is that somebody withdrew from the campaign, when, and how many judgments went.
+    """
+    annotator = Annotator.objects.select_for_update().get(id=annotator.id)
+    campaign = Campaign.objects.select_for_update(no_key=True).get(id=annotator.campaign_id)
+    assignments = annotator.assignments.order_by("task_id", "id")
+    held = [each for each in assignments.select_for_update(of=("self",)) if each.holds_place]
+    judgments = Judgment.objects.filter(assignment__annotator=annotator)
+    count = judgments.count()
+    with connection.cursor() as cursor:  # the trigger lets this annotator's judgments go
+        cursor.execute("SELECT set_config('closer.withdrawing', %s, true)", [str(annotator.id)])
+    judgments.delete()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('closer.withdrawing', '', true)")
+    annotator.assignments.filter(purpose=Purpose.REPEAT).delete()
+    annotator.assignments.all().delete()
+    for each in held:
+        if each.purpose == Purpose.MEASURE:
+            places = annotator.places
+            Task.objects.filter(id=each.task_id).update(**{places: F(places) + 1})
+    counted = sum(each.purpose in COUNTED for each in held)
+    if campaign.budget is not None and not annotator.is_simulated:
+        Campaign.objects.filter(id=campaign.id).update(budget_left=F("budget_left") + counted)
+    annotator.delete()
+    return Withdrawal.objects.create(campaign=campaign, judgments=count, withdrawn_at=now)
+
+
+def revoke(annotator: Annotator, *, now: datetime) -> None:
+    """Make a link lead nowhere. What was judged by it stays."""
+    Annotator.objects.filter(id=annotator.id).update(stopped_at=now, stop_reason=StopReason.REVOKED)
+
+
+def restore(annotator: Annotator) -> None:
+    """Let an annotator go on whom a rule, a quiz or the researcher had stopped."""
+    stopped = Annotator.objects.filter(id=annotator.id, stopped_at__isnull=False)
+    stopped.update(stopped_at=None, stop_reason="")
+
+
+def renew_link(campaign: Campaign) -> None:
+    """Give a campaign another link; the old one leads nowhere. Annotators keep theirs."""
+    Campaign.objects.filter(id=campaign.id).update(token=new_token())
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an annotator has done, and what they are owed.
+
+    worked_s : seconds from the pictures to the answers, each at most three minutes, practice and
+        quiz too. pay : for the judgments that count, in the campaign's currency; None where it says
+        nothing of pay.
+    """
+
+    annotator: Annotator
+    judged: int
+    trained: int
+    worked_s: float
+    first_at: datetime | None
+    last_at: datetime | None
+    gold: tuple[int, int]
+    status: str
+    events: list[str]
+    pay: Decimal | None
+
+
+def work_of(campaign: Campaign) -> list[Work]:
+    """What each person who annotates for a campaign has done, in the order in which they came."""
+    rows = {
+        row["assignment__annotator"]: row
+        for row in Judgment.objects.filter(assignment__annotator__campaign=campaign)
+        .order_by()
+        .values("assignment__annotator")
+        .annotate(
+            judged=Count("id", filter=COUNTED_JUDGMENTS),
+            trained=Count("id", filter=~COUNTED_JUDGMENTS),
+            worked_ms=Sum("response_ms", filter=Q(response_ms__lte=BOUND_MS), default=0),
+            away=Count("id", filter=Q(response_ms__gt=BOUND_MS)),
+            first_at=Min("judged_at"),
+            last_at=Max("judged_at"),
+        )
+    }
+    gold = _gold_answers(campaign)
+    people = campaign.annotators.filter(is_simulated=False).order_by("id")
+    return [
+        _work(each, rows.get(each.id), right=gold[each.id, True], wrong=gold[each.id, False])
+        for each in people.select_related("campaign").prefetch_related("quality_events")
+    ]
+
+
+def _work(annotator: Annotator, row: dict | None, *, right: int, wrong: int) -> Work:
+    row = row or defaultdict(int, first_at=None, last_at=None)
+    pay = annotator.campaign.options.crowd.pay
+    return Work(
+        annotator=annotator,
+        judged=row["judged"],
+        trained=row["trained"],
+        worked_s=(row["worked_ms"] + BOUND_MS * row["away"]) / 1000,
+        first_at=row["first_at"],
+        last_at=row["last_at"],
+        gold=(right, right + wrong),
+        status=_status(annotator, row["judged"]),
+        events=[f"{each.check_name}: {each.action}" for each in annotator.quality_events.all()],
+        pay=Decimal(pay) * row["judged"] if pay else None,
+    )
+
+
+def _status(annotator: Annotator, judged: int) -> str:
+    if annotator.stop_reason:
+        return annotator.get_stop_reason_display()
+    if annotator.began_at is None and not judged:
+        return "invited"
+    return "has judged" if judged else "has begun"
+
+
+def _gold_answers(campaign: Campaign) -> Counter:
+    """How many gold tasks an annotator answered rightly or not, by (annotator's id, rightly)."""
+    answers = Assignment.objects.filter(
+        task__campaign=campaign, purpose=Purpose.GOLD, judgment__isnull=False
+    ).values_list("annotator_id", "shown", "task__closest_id", "judgment__ranks")
+    return Counter(
+        (annotator, ranks[shown.index(closest)] == 1 and ranks.count(1) == 1)
+        for annotator, shown, closest, ranks in answers
+    )
+
+
+PAYMENT_COLUMNS = (
+    *("annotator", "label", "platform", "external_id", "status", "judgments", "practice"),
+    *("minutes", "first_at", "last_at", "gold_right", "gold", "rules", "pay", "currency"),
+)
+
+
+def payment_rows(campaign: Campaign) -> Iterator[tuple]:
+    """A row of PAYMENT_COLUMNS for each person: what a payment is reckoned from."""
+    for each in work_of(campaign):
+        who = each.annotator
+        yield (
+            *(f"annotator-{who.id}", who.label, who.platform, who.external_id, each.status),
+            *(each.judged, each.trained, f"{each.worked_s / 60:.1f}"),
+            *(moment.isoformat() if moment else "" for moment in (each.first_at, each.last_at)),
+            *(*each.gold, "; ".join(each.events)),
+            *("" if each.pay is None else each.pay, campaign.options.crowd.currency),
+        )
