@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
 
 from annotation import serving
 from annotation.models import Assignment, Judgment
@@ -170,3 +172,20 @@ def test_the_rules_hold_while_leases_end_answers_come_late_and_pairs_are_given_b
     stored = Judgment.objects.values_list("assignment", "ranks")
     assert {assignment: tuple(ranks) for assignment, ranks in stored} == known
     check_rules(campaign, released={each.id for each in people})
+
+
+def test_one_participant_of_a_platform_in_many_tabs_is_one_annotator():
+    crowd = {"platform": "prolific", "completed": "DONE"}
+    campaign = factories.open_campaign(1, stored_options={"crowd": crowd})
+    address = reverse("welcome", args=[campaign.token], query={"PROLIFIC_PID": "5a9d64f5"})
+    links = {response.url for response in at_once(lambda _: Client().post(address), 8)}
+    assert campaign.annotators.count() == len(links) == 1
+
+
+def test_a_budget_is_never_exceeded_however_many_ask_at_once():
+    campaign = factories.open_campaign(6, judgments_per_task=9, budget=7, budget_left=7)
+    people = [factories.annotator(campaign) for _ in range(6)]
+    at_once(lambda number: factories.judge_all(people[number]), 6)
+    assert Judgment.objects.count() == 7
+    campaign.refresh_from_db()
+    assert campaign.budget_left == 0
