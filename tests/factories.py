@@ -119,6 +119,16 @@ def task(
     return created
 
 
+def gold_task(of: Campaign) -> Task:
+    """A 2AFC task whose answer is known: one codec at a low and at a high rate."""
+    created = task(of, codecs=("jpeg",), bpp="0.23", places_left=0, simulated_places_left=0)
+    best = reconstruction(created.source, "jpeg", bpp="1.0")
+    TaskReconstruction.objects.create(task=created, reconstruction=best)
+    created.closest = best
+    created.save()
+    return created
+
+
 def open_campaign(tasks: int = 3, **fields) -> Campaign:
     """A campaign with so many 2AFC tasks, each on a source image of its own."""
     created = campaign(**fields)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation import serving
-from annotation.models import Assignment, Campaign, Judgment, Task
+from annotation.models import COUNTED, Assignment, Campaign, Judgment, Purpose, Task
 from codecs_registry.models import Reconstruction
 from tests import factories
 from tests.factories import NOW
@@ -26,22 +26,46 @@ def lean(assignments) -> int:
 def check_rules(campaign: Campaign, *, released=frozenset(), late: Counter | None = None) -> None:
     """`released`: ids of annotators who lost a place once; `late`: how many answers by annotator
     came after the place was lost. Both can go beyond what an annotator is given."""
-    for task in campaign.tasks.all():
-        held = task.assignments.filter(holds_place=True).count()
-        judged = Judgment.objects.filter(assignment__task=task).count()
+    for task in campaign.measured_tasks:
+        measuring = task.assignments.filter(purpose=Purpose.MEASURE)
+        held = measuring.filter(holds_place=True).count()
+        judged = Judgment.objects.filter(assignment__in=measuring).count()
         assert judged <= campaign.judgments_per_task
         assert held + task.places_left == campaign.judgments_per_task
-        by_annotator = Counter(task.assignments.values_list("annotator", flat=True))
+        by_annotator = Counter(measuring.values_list("annotator", flat=True))
         assert all(times == 1 for times in by_annotator.values())
     limit = campaign.judgments_per_annotator
     for annotator in campaign.annotators.all():
-        held = list(annotator.assignments.filter(holds_place=True))
+        held = list(annotator.assignments.filter(holds_place=True, purpose__in=COUNTED))
         if limit is not None:
             assert len(held) <= limit + (late or Counter())[annotator.id]
         if annotator.id not in released:
-            assert abs(lean(held)) <= 1
+            assert abs(lean(each for each in held if each.purpose == Purpose.MEASURE)) <= 1
+        check_checks(campaign, annotator)
+    if campaign.budget is not None:
+        taken = Assignment.objects.filter(
+            task__campaign=campaign,
+            holds_place=True,
+            purpose__in=COUNTED,
+            annotator__is_simulated=False,
+        )
+        campaign.refresh_from_db()
+        assert taken.count() + campaign.budget_left == campaign.budget
     unplaced = Judgment.objects.filter(assignment__holds_place=False)
     assert not unplaced.exists(), "every judgment has a place of its task"
+
+
+def check_checks(campaign: Campaign, annotator) -> None:
+    """Gold tasks and repeats are never beyond their shares, and a repeat is of a judgment."""
+    asked = list(annotator.assignments.filter(purpose__in=COUNTED))
+    for purpose, share in (
+        (Purpose.GOLD, campaign.gold_share),
+        (Purpose.REPEAT, campaign.repeat_share),
+    ):
+        assert sum(each.purpose == purpose for each in asked) <= share * (len(asked) + 1) + 1
+    for each in annotator.assignments.filter(purpose=Purpose.REPEAT):
+        assert each.repeats.judgment
+        assert (each.task_id, each.shown) == (each.repeats.task_id, each.repeats.shown[::-1])
 
 
 steps = st.lists(
@@ -124,7 +148,8 @@ class Play:
             )
         except serving.PlaceTaken:
             task = Task.objects.get(id=assignment.task_id)
-            assert task.places_left == 0
+            self.campaign.refresh_from_db()
+            assert task.places_left == 0 or self.campaign.budget_left == 0
         else:
             assert is_new
             self.late[assignment.annotator_id] += not assignment.holds_place
@@ -139,18 +164,31 @@ class Play:
         assert dict(stored.values_list("assignment", "ranks")) == self.acknowledged
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     steps=steps,
     tasks=st.integers(1, 5),
     per_task=st.integers(1, 3),
     per_annotator=st.none() | st.integers(1, 4),
+    budget=st.none() | st.integers(1, 6),
+    gold_share=st.sampled_from([0, 0.2, 0.5]),
+    repeat_share=st.sampled_from([0, 0.2, 0.5]),
 )
-def test_the_rules_hold_whatever_happens(db, steps, tasks, per_task, per_annotator):
+def test_the_rules_hold_whatever_happens(
+    db, steps, tasks, per_task, per_annotator, budget, gold_share, repeat_share
+):
     with transaction.atomic():
         campaign = factories.open_campaign(
-            tasks, judgments_per_task=per_task, judgments_per_annotator=per_annotator
+            tasks,
+            judgments_per_task=per_task,
+            judgments_per_annotator=per_annotator,
+            budget=budget,
+            budget_left=budget,
+            gold_share=gold_share,
+            repeat_share=repeat_share,
         )
+        for _ in range(2):
+            factories.gold_task(campaign)
         play = Play(campaign)
         for what, who, detail in steps:
             play.step(what, who, detail)
