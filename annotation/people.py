@@ -167,6 +167,10 @@ class Work:
     events: list[str]
     pay: Decimal | None
 
+    @property
+    def minutes(self) -> float:
+        return self.worked_s / 60
+
 
 def work_of(campaign: Campaign) -> list[Work]:
     """What each person who annotates for a campaign has done, in the order in which they came."""
@@ -240,7 +244,7 @@ def payment_rows(campaign: Campaign) -> Iterator[tuple]:
         who = each.annotator
         yield (
             *(f"annotator-{who.id}", who.label, who.platform, who.external_id, each.status),
-            *(each.judged, each.trained, f"{each.worked_s / 60:.1f}"),
+            *(each.judged, each.trained, f"{each.minutes:.1f}"),
             *(moment.isoformat() if moment else "" for moment in (each.first_at, each.last_at)),
             *(*each.gold, "; ".join(each.events)),
             *("" if each.pay is None else each.pay, campaign.options.crowd.currency),

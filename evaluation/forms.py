@@ -85,6 +85,25 @@ class MultipleFileField(forms.FileField):
         return [check(each, initial) for each in data or [None]]
 
 
+class InvitationForm(forms.Form):
+    MOST = 1000
+
+    labels = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 4}),
+        label="Whom you invite, one a line",
+        help_text="For you alone: a name, a number. Annotators do not see it.",
+    )
+
+    def clean_labels(self) -> list[str]:
+        labels = [line.strip() for line in self.cleaned_data["labels"].splitlines()]
+        labels = [label for label in labels if label]
+        if len(labels) > self.MOST:
+            raise forms.ValidationError(f"At most {self.MOST} at once.")
+        if any(len(label) > 200 for label in labels):
+            raise forms.ValidationError("A line has at most 200 characters.")
+        return labels
+
+
 class UploadForm(forms.Form):
     collection = forms.CharField(max_length=100, label="Collection")
     photographs = MultipleFileField(

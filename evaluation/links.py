@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.urls import reverse
 
+from annotation.models import Annotator
 from evaluation.models import Study
 
 
@@ -13,3 +14,8 @@ def study_page(study: Study) -> str:
 def annotation_link(study: Study) -> str:
     """What annotators are given: whoever has it can judge."""
     return settings.CLOSER_URL + reverse("welcome", args=[study.campaign.token])
+
+
+def own_link(annotator: Annotator) -> str:
+    """An annotator's own link: whoever has it goes on as them."""
+    return settings.CLOSER_URL + reverse("judge", args=[annotator.token])

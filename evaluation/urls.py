@@ -1,6 +1,6 @@
 from django.urls import path
 
-from evaluation import views
+from evaluation import annotator_views, views
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
@@ -12,6 +12,20 @@ urlpatterns = [
     path("studies/<slug:slug>/close", views.close, name="close"),
     path("studies/<slug:slug>/reopen", views.reopen, name="reopen"),
     path("studies/<slug:slug>/stimuli", views.stimuli, name="stimuli"),
+    path("studies/<slug:slug>/annotators", annotator_views.annotators, name="annotators"),
+    path("studies/<slug:slug>/annotators.csv", annotator_views.payments, name="payments"),
+    path("studies/<slug:slug>/invite", annotator_views.invite_annotators, name="invite"),
+    path("studies/<slug:slug>/new-link", annotator_views.renew_link, name="renew-link"),
+    path(
+        "studies/<slug:slug>/annotators/<int:annotator_id>/revoke",
+        annotator_views.revoke_annotator,
+        name="revoke",
+    ),
+    path(
+        "studies/<slug:slug>/annotators/<int:annotator_id>/restore",
+        annotator_views.restore_annotator,
+        name="restore",
+    ),
     path("studies/<slug:slug>/report.html", views.report, name="report"),
     path("studies/<slug:slug>/results.json", views.analysis_json, name="analysis-json"),
     path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),

@@ -1,0 +1,91 @@
+"""The researcher's page of a study's annotators: who came, how they did, and what they are owed."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation import people
+from annotation.joining import invite
+from annotation.models import Annotator
+from codecs_registry.responses import csv_lines, download
+from evaluation.forms import InvitationForm
+from evaluation.links import annotation_link, own_link
+from evaluation.models import Study
+
+
+@login_required
+@never_cache
+@require_GET
+def annotators(request: HttpRequest, slug: str) -> HttpResponse:
+    return _page(request, _study(slug), InvitationForm())
+
+
+def _page(
+    request: HttpRequest, study: Study, form: InvitationForm, *, status: int = 200
+) -> HttpResponse:
+    work = people.work_of(study.campaign)
+    context = {
+        "study": study,
+        "work": [(each, own_link(each.annotator)) for each in work],
+        "annotation_link": annotation_link(study),
+        "hours": sum(each.worked_s for each in work) / 3600,
+        "pay": sum(each.pay for each in work) if work and work[0].pay is not None else None,
+        "currency": study.campaign.options.crowd.currency,
+        "withdrawals": study.campaign.withdrawals.order_by("-withdrawn_at"),
+        "form": form,
+    }
+    return render(request, "evaluation/annotators.html", context, status=status)
+
+
+@login_required
+@require_POST
+def invite_annotators(request: HttpRequest, slug: str) -> HttpResponse:
+    study = _study(slug)
+    form = InvitationForm(request.POST)
+    if not form.is_valid():
+        return _page(request, study, form, status=422)
+    made = invite(study.campaign, form.cleaned_data["labels"])
+    messages.success(request, f"{len(made)} links were made; each is for one person.")
+    return redirect("annotators", slug=slug)
+
+
+@login_required
+@require_POST
+def revoke_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
+    people.revoke(_annotator(slug, annotator_id), now=timezone.now())
+    return redirect("annotators", slug=slug)
+
+
+@login_required
+@require_POST
+def restore_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
+    people.restore(_annotator(slug, annotator_id))
+    return redirect("annotators", slug=slug)
+
+
+@login_required
+@require_POST
+def renew_link(request: HttpRequest, slug: str) -> HttpResponse:
+    people.renew_link(_study(slug).campaign)
+    messages.success(request, "The study has a new link. The old one leads nowhere.")
+    return redirect("annotators", slug=slug)
+
+
+@login_required
+@never_cache
+@require_GET
+def payments(request: HttpRequest, slug: str) -> HttpResponse:
+    lines = csv_lines(people.PAYMENT_COLUMNS, people.payment_rows(_study(slug).campaign))
+    return download(lines, "text/csv", f"{slug}-annotators.csv")
+
+
+def _study(slug: str) -> Study:
+    return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
+
+
+def _annotator(slug: str, annotator_id: int) -> Annotator:
+    return get_object_or_404(_study(slug).campaign.annotators, id=annotator_id)
