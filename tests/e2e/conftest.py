@@ -42,6 +42,15 @@ def wait_for(condition, *, seconds: float = 60.0):
     return result
 
 
+def toml(value) -> str:
+    """A value as TOML writes it inline."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {toml(each)}' for key, each in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
 class Stack:
     """A running `python -m config.stack` and what tests do with it."""
 
@@ -109,11 +118,18 @@ class Stack:
         return result
 
     def sql(self, query: str, *values) -> list[tuple]:
-        settings = embedded.database(self.data)
-        with psycopg.connect(
-            host=settings["HOST"], user=settings["USER"], dbname=settings["NAME"]
-        ) as connection:
+        with self._database() as connection:
             return connection.execute(query, values).fetchall()
+
+    def sql_do(self, statement: str, *values) -> None:
+        with self._database() as connection:
+            connection.execute(statement, values)
+
+    def _database(self) -> psycopg.Connection:
+        settings = embedded.database(self.data)
+        return psycopg.connect(
+            host=settings["HOST"], user=settings["USER"], dbname=settings["NAME"]
+        )
 
     def pid(self, service: str) -> int:
         listed = json.loads((embedded.run_folder(self.data) / "processes.json").read_text())
@@ -123,7 +139,7 @@ class Stack:
         """Launch a study of the pictures in a folder; returns what `launch_study --json` says."""
         settings = {"name": name, "images": str(folder), "codecs": ["jpeg", "webp"], **keys}
         file = self.data / f"{name}.toml"
-        file.write_text("".join(f"{key} = {json.dumps(settings[key])}\n" for key in settings))
+        file.write_text("".join(f"{key} = {toml(settings[key])}\n" for key in settings))
         options = [] if wait else ["--no-wait"]
         return json.loads(self.manage("launch_study", str(file), "--json", *options).stdout)
 
