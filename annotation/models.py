@@ -121,6 +121,14 @@ class Task(models.Model):
     )
     priority = models.FloatField(default=0.0, help_text="Tasks of higher priority go first.")
     order_key = models.FloatField(help_text="Random in [0, 1): where serving starts to look.")
+
+    class Format(models.TextChoices):
+        PNG = "png"
+        WEBP = "webp"  # lossless
+
+    delivery_format = models.CharField(
+        max_length=4, choices=Format, default=Format.PNG, db_default=Format.PNG
+    )
     delivery_bytes = models.PositiveIntegerField(
         help_text="The size of every file sent of it: equal, so that size tells nothing."
     )

@@ -17,29 +17,48 @@ from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
 
 ORIGINAL = "original"
-# Ancillary, private, safe to copy (PNG 3rd edition, section 5.4): decoders skip it.
+PNG, WEBP = Task.Format.PNG, Task.Format.WEBP
+# Ancillary, private, safe to copy (PNG 3rd edition, section 5.4); unknown chunks of WebP are
+# skipped as well (RFC 9649, section 2.7.1.6). Decoders skip it.
 PADDING_CHUNK = b"paDd"
-CHUNK_OVERHEAD = 12  # length, type, CRC
-END_CHUNK_BYTES = 12
+OVERHEAD = {PNG: 12, WEBP: 18 + 8}  # PNG: length, type, CRC; WebP: its header, tag and length
+END_CHUNK_BYTES = 12  # of PNG
+SIMPLE_HEADER_BYTES = 12  # of WebP: RIFF, size, WEBP
 
 
-def delivered_bytes(png_sizes: list[int]) -> int:
-    """The size to which every file of a task is padded, given the sizes of its PNG files."""
-    return max(png_sizes) + CHUNK_OVERHEAD
+def delivered_bytes(sizes: list[int], file_format: str = PNG) -> int:
+    """The size to which every file of a task is padded, given the sizes of its files."""
+    return max(sizes) + OVERHEAD[file_format]
 
 
-def pad_png(png: bytes, size_bytes: int) -> bytes:
+def pad(content: bytes, size_bytes: int, file_format: str = PNG) -> bytes:
     """The same picture in a file of exactly `size_bytes`.
 
     Raises ValueError if the file leaves no room for the padding chunk.
     """
-    room = size_bytes - len(png) - CHUNK_OVERHEAD
+    room = size_bytes - len(content) - OVERHEAD[file_format]
     if room < 0:
-        raise ValueError(f"a PNG of {len(png)} bytes cannot be padded to {size_bytes}")
-    padding = bytes(room)
+        raise ValueError(f"{len(content)} bytes of {file_format} cannot be padded to {size_bytes}")
+    return (_pad_png if file_format == PNG else _pad_webp)(content, bytes(room))
+
+
+def _pad_png(png: bytes, padding: bytes) -> bytes:
     checksum = zlib.crc32(PADDING_CHUNK + padding)
-    chunk = struct.pack(">I", room) + PADDING_CHUNK + padding + struct.pack(">I", checksum)
+    chunk = struct.pack(">I", len(padding)) + PADDING_CHUNK + padding + struct.pack(">I", checksum)
     return png[:-END_CHUNK_BYTES] + chunk + png[-END_CHUNK_BYTES:]
+
+
+def _pad_webp(webp: bytes, padding: bytes) -> bytes:
+    """Only a file in the extended layout may hold further chunks (RFC 9649, section 2.7): that of
+    one bitstream, which `codecs_registry.pictures.write_webp` makes, gets its header."""
+    image = webp[SIMPLE_HEADER_BYTES:]
+    # 14 bits each of width - 1 and height - 1, after the bitstream's tag, length and signature.
+    bits = int.from_bytes(image[9:13], "little")
+    width, height = bits & 0x3FFF, bits >> 14 & 0x3FFF
+    size = struct.pack("<I", width)[:3] + struct.pack("<I", height)[:3]
+    header = b"VP8X" + struct.pack("<I", 10) + bytes(4) + size
+    body = b"WEBP" + header + image + PADDING_CHUNK + struct.pack("<I", len(padding)) + padding
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def shown_size(task: Task) -> tuple[int, int]:
@@ -73,12 +92,13 @@ def _crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
 
 
 def image_file(assignment: Assignment, position: int | None) -> bytes:
-    """The padded PNG at a position of an assignment; None: the original."""
+    """The padded file at a position of an assignment; None: the original."""
     task = assignment.task
     if position is None:
-        blob = task.source.png
+        picture = (task.source.png, task.source.webp)
     else:
-        blob = Reconstruction.objects.values_list("decoded", flat=True).get(
-            id=assignment.shown[position]
-        )
-    return pad_png(shown_png(task, blob), task.delivery_bytes)
+        made = Reconstruction.objects.values_list("decoded", "webp")
+        picture = made.get(id=assignment.shown[position])
+    png, webp = picture
+    content = shown_png(task, png) if task.delivery_format == PNG else blobs.read(webp)
+    return pad(content, task.delivery_bytes, task.delivery_format)

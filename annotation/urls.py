@@ -27,5 +27,5 @@ urlpatterns = [
     path("judge/<token:token>/judgments", endpoints.Judge.as_view(), name="judgments"),
     path("judge/<token:token>/give-back", endpoints.GiveBack.as_view(), name="give-back"),
     path("words.js", views.words, name="words"),
-    path("stimuli/<token:token>/<str:position>.png", views.stimulus, name="stimulus"),
+    path("stimuli/<token:token>/<str:position>", views.stimulus, name="stimulus"),
 ]

@@ -266,7 +266,8 @@ def stimulus(request: HttpRequest, token: str, position: str) -> HttpResponseBas
         index = positions.index(position)
     else:
         return HttpResponse("There is no such image.", status=404, content_type="text/plain")
-    return immutable(HttpResponse(image_file(assignment, index), content_type="image/png"))
+    content_type = f"image/{assignment.task.delivery_format}"
+    return immutable(HttpResponse(image_file(assignment, index), content_type=content_type))
 
 
 def _annotator(token: str) -> Annotator:

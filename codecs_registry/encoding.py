@@ -29,7 +29,7 @@ from codecs_registry import blobs, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
 from codecs_registry.models import Encode, Reconstruction, SourceImage
-from codecs_registry.pictures import read_png, write_png
+from codecs_registry.pictures import read_png, write_png, write_webp
 from codecs_registry.rate_matched import Encoded, Files, encode_to_rates
 from perceptual.reference import ms_ssim, psnr
 
@@ -291,7 +291,7 @@ def _store(
     worker: str,
 ) -> int:
     # Files first: a row never names a file that is not there.
-    png = write_png(encoded.pixels)
+    png, webp = write_png(encoded.pixels), write_webp(encoded.pixels)
     decibels = psnr(pixels, encoded.pixels)
     return (
         _held_by(worker)
@@ -303,6 +303,8 @@ def _store(
             size_bytes=len(encoded.bitstream),
             decoded=blobs.put(png, ".png"),
             decoded_bytes=len(png),
+            webp=blobs.put(webp, ".webp") if webp else "",
+            webp_bytes=len(webp) if webp else None,
             actual_bpp=encoded.actual_bpp,
             miss=encoded.miss,
             psnr=decibels if math.isfinite(decibels) else None,

@@ -16,6 +16,7 @@ from codecs_registry.pictures import (
     identify,
     read_picture,
     write_png,
+    write_webp,
 )
 
 
@@ -79,7 +80,7 @@ def import_file(name: str, file: Path | BinaryIO) -> tuple[SourceImage, bool]:
     known = SourceImage.objects.filter(**identity).first()
     if known:
         return known, False
-    png = write_png(picture.pixels)
+    png, webp = write_png(picture.pixels), write_webp(picture.pixels)
     with transaction.atomic():
         return SourceImage.objects.get_or_create(
             **identity,
@@ -88,6 +89,8 @@ def import_file(name: str, file: Path | BinaryIO) -> tuple[SourceImage, bool]:
                 "conversions": picture.conversions,
                 "png": blobs.put(png, ".png"),
                 "png_bytes": len(png),
+                "webp": blobs.put(webp, ".webp") if webp else "",
+                "webp_bytes": len(webp) if webp else None,
             },
         )
 

@@ -42,6 +42,13 @@ class SourceImage(models.Model):
     conversions = models.JSONField(default=list, help_text="What was done to reach sRGB.")
     png = models.CharField(max_length=200, help_text="Blob: its pixels as PNG.")
     png_bytes = models.PositiveIntegerField()
+    webp = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Blob: the same, as lossless WebP.",
+    )
+    webp_bytes = models.PositiveIntegerField(null=True)
     imported_at = models.DateTimeField(auto_now_add=True)
     collections = models.ManyToManyField(Collection, related_name="sources")
 
@@ -98,6 +105,13 @@ class Reconstruction(models.Model):
     size_bytes = models.PositiveIntegerField(null=True)
     decoded = models.CharField(max_length=200, blank=True, help_text="Blob: its pixels as PNG.")
     decoded_bytes = models.PositiveIntegerField(null=True)
+    webp = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Blob: the same, as lossless WebP.",
+    )
+    webp_bytes = models.PositiveIntegerField(null=True)
     actual_bpp = models.FloatField(null=True)
     miss = models.TextField(blank=True, help_text="Why it is not at its target; empty if it is.")
     psnr = models.FloatField(null=True, help_text="Decibels; null where nothing was lost.")

@@ -168,6 +168,24 @@ def write_png(pixels: Pixels) -> bytes:
     return target.getvalue()
 
 
+LARGEST_WEBP = 16383  # pixels a side (RFC 9649, section 3.4)
+
+
+def write_webp(pixels: Pixels) -> bytes | None:
+    """A lossless WebP file of pixels (H, W, 3), uint8, with no metadata: about 30 % smaller than
+    the PNG, and made faster. It is decoded again and compared: None where it is not exactly equal,
+    or the picture is too large for the format."""
+    if max(pixels.shape[:2]) > LARGEST_WEBP:
+        return None
+    target = io.BytesIO()
+    # Method 0 takes a fourth of PNG's time; method 4 ten times as long for 5 to 8 % less.
+    Image.fromarray(pixels).save(target, "WEBP", lossless=True, method=0, quality=0, exact=True)
+    content = target.getvalue()
+    with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+        is_equal = np.array_equal(np.asarray(image.convert("RGB")), pixels)
+    return content if is_equal else None
+
+
 def read_png(content: bytes) -> Pixels:
     """Pixels (H, W, 3) of a PNG that `write_png` made."""
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:

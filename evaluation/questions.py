@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from annotation.kinds import KINDS
 from annotation.models import Task, TaskReconstruction
-from annotation.stimuli import cropped_bytes, delivered_bytes
+from annotation.stimuli import PNG, WEBP, cropped_bytes, delivered_bytes
 from codecs_registry.models import Reconstruction, SourceImage
 from evaluation.models import Study
 from evaluation.study_files import InvalidStudy
@@ -32,7 +32,7 @@ def make_tasks(study: Study) -> None:
     """Make the tasks of a study whose stimuli are all ready."""
     chance = random.Random(study.campaign.seed)  # noqa: S311
     questions = list(_questions(study))
-    sizes = _delivery_bytes(study)
+    deliveries = _deliveries(study)
     wanted = study.campaign.judgments_per_task
     tasks = [
         Task(
@@ -45,7 +45,8 @@ def make_tasks(study: Study) -> None:
             order_key=chance.random(),
             crop=each.crop,
             closest=each.closest,
-            delivery_bytes=sizes[each.source.id],
+            delivery_format=deliveries[each.source.id][0],
+            delivery_bytes=deliveries[each.source.id][1],
         )
         for each in questions
     ]
@@ -124,16 +125,24 @@ def require_room(crop: list[int] | None, sources: list[SourceImage]) -> None:
         )
 
 
-def _delivery_bytes(study: Study) -> dict[int, int]:
-    """By source image, one size for all that is ever sent of it: it tells no codec and no rate."""
+def _deliveries(study: Study) -> dict[int, tuple[str, int]]:
+    """By source image, one format and one size in bytes for all that is ever sent of it: they tell
+    no codec and no rate. Lossless WebP where all of it is there and the largest is smaller."""
     viewing = study.campaign.options.viewing
     if viewing.crop:
         size = cropped_bytes(*viewing.crop)
-        return dict.fromkeys(study.sources.values_list("id", flat=True), size)
-    sizes = defaultdict(list)
-    for source_id, decoded_bytes in study.reconstructions.values_list("source", "decoded_bytes"):
-        sizes[source_id].append(decoded_bytes)
-    return {
-        source_id: delivered_bytes([png_bytes, *sizes[source_id]])
-        for source_id, png_bytes in study.sources.values_list("id", "png_bytes")
-    }
+        return dict.fromkeys(study.sources.values_list("id", flat=True), (PNG, size))
+    png, webp = defaultdict(list), defaultdict(list)
+    sources = study.sources.values_list("id", "png_bytes", "webp_bytes")
+    made = study.reconstructions.values_list("source", "decoded_bytes", "webp_bytes")
+    for source_id, png_bytes, webp_bytes in [*sources, *made]:
+        png[source_id].append(png_bytes)
+        webp[source_id].append(webp_bytes)
+    found = {}
+    for source_id, sizes in png.items():
+        found[source_id] = (PNG, delivered_bytes(sizes, PNG))
+        if None not in webp[source_id]:
+            size = delivered_bytes(webp[source_id], WEBP)
+            if size < found[source_id][1]:
+                found[source_id] = (WEBP, size)
+    return found

@@ -97,7 +97,7 @@ class SimulatedAnnotator:
         welcome = self._send("GET", f"/c/{campaign_token}/")
         field = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', welcome.text)
         if field is None:
-            raise SimulationFailed(f"{welcome.url} is no campaign's page")
+            raise SimulationFailed("the campaign takes no annotators: it is not open")
         judge = self._send(
             "POST",
             f"/c/{campaign_token}/",

@@ -12,7 +12,7 @@ from annotation.stimuli import delivered_bytes
 from codecs_registry import blobs
 from codecs_registry.codecs import get_codec
 from codecs_registry.models import Reconstruction, SourceImage
-from codecs_registry.pictures import Pixels, identify, write_png
+from codecs_registry.pictures import Pixels, identify, write_png, write_webp
 from evaluation import launching
 from evaluation.models import Study
 from evaluation.study_files import StudySpecification
@@ -42,7 +42,13 @@ def source_image(picture: Pixels | None = None, *, name: str | None = None) -> S
         name=name or f"photo-{number}.png",
         png=blobs.put(png, ".png"),
         png_bytes=len(png),
+        **webp_fields(picture),
     )
+
+
+def webp_fields(picture: Pixels) -> dict:
+    webp = write_webp(picture)
+    return {"webp": blobs.put(webp, ".webp"), "webp_bytes": len(webp)} if webp else {}
 
 
 def reconstruction(
@@ -63,6 +69,7 @@ def reconstruction(
             "size_bytes": len(bitstream),
             "decoded": blobs.put(png, ".png"),
             "decoded_bytes": len(png),
+            **webp_fields(picture),
             "actual_bpp": float(bpp),
             **fields,
         }

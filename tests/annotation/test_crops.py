@@ -11,7 +11,7 @@ from PIL import Image
 
 from annotation import serving
 from annotation.datasets import bapps_files
-from annotation.stimuli import CHUNK_OVERHEAD, cropped_bytes, shown_png
+from annotation.stimuli import OVERHEAD, PNG, cropped_bytes, shown_png
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
 from codecs_registry.pictures import write_png
@@ -108,7 +108,7 @@ def test_no_part_is_larger_than_the_size_that_it_is_padded_to(width, height, see
     noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     stored = io.BytesIO()
     Image.fromarray(noise).save(stored, "PNG", compress_level=0)
-    assert len(stored.getvalue()) + CHUNK_OVERHEAD <= cropped_bytes(width, height)
+    assert len(stored.getvalue()) + OVERHEAD[PNG] <= cropped_bytes(width, height)
 
 
 @pytest.mark.django_db

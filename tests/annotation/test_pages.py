@@ -242,7 +242,7 @@ def test_an_annotator_is_shown_two_pairs_and_the_next_ones_after_each_answer(cli
     assert first.keys() == {"token", "width", "height", "images"}
     assert (first["width"], first["height"]) == (48, 32)
     assert first["images"] == {
-        position: f"/stimuli/{first['token']}/{position}.png"
+        position: f"/stimuli/{first['token']}/{position}"
         for position in ("original", "left", "right")
     }
     todo = post(client, "judgments", annotator, answer(first["token"])).json()

@@ -14,10 +14,10 @@ from PIL import Image
 
 from annotation import serving
 from annotation.models import Assignment
-from annotation.stimuli import delivered_bytes, pad_png
+from annotation.stimuli import WEBP, delivered_bytes, pad
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, SourceImage
-from codecs_registry.pictures import write_png
+from codecs_registry.pictures import write_png, write_webp
 from codecs_registry.tasks import encode_owed
 from tests import factories
 from tests.factories import NOW
@@ -61,6 +61,24 @@ def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
         found.append((kind, data))
         place += 12 + length
     return found
+
+
+def riff_chunks(webp: bytes) -> list[tuple[bytes, bytes]]:
+    """(tag, data) of every chunk, in order (RFC 9649, section 2.3)."""
+    assert (webp[:4], webp[8:12]) == (b"RIFF", b"WEBP")
+    assert struct.unpack("<I", webp[4:8]) == (len(webp) - 8,)
+    found, place = [], 12
+    while place < len(webp):
+        tag, (length,) = webp[place : place + 4], struct.unpack("<I", webp[place + 4 : place + 8])
+        found.append((tag, webp[place + 8 : place + 8 + length]))
+        place += 8 + length + length % 2
+    return found
+
+
+def layout_of(content: bytes) -> tuple[bytes, ...]:
+    """The kinds of chunks that a file has, those of pixels once."""
+    read = chunks if content.startswith(PNG_SIGNATURE) else riff_chunks
+    return tuple(dict.fromkeys(kind for kind, _ in read(content)))
 
 
 def pixels_of(png: bytes) -> np.ndarray:
@@ -123,9 +141,27 @@ def test_a_padded_file_has_the_size_asked_for_and_the_same_picture(width, height
     picture = factories.pixels(width, height, seed=seed)
     png = write_png(picture)
     size = delivered_bytes([len(png)]) + more
-    padded = pad_png(png, size)
+    padded = pad(png, size)
     assert len(padded) == size
     assert [each for each in chunks(padded) if each[0] != b"paDd"] == chunks(png)
+    assert np.array_equal(pixels_of(padded), picture)
+
+
+@given(
+    width=st.integers(1, 40),
+    height=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+    more=st.integers(0, 2500),
+)
+def test_a_padded_webp_has_the_size_asked_for_and_the_same_picture(width, height, seed, more):
+    picture = factories.pixels(width, height, seed=seed)
+    webp = write_webp(picture)
+    size = delivered_bytes([len(webp)], WEBP) + 2 * more
+    padded = pad(webp, size, WEBP)
+    assert len(padded) == size
+    kinds = [kind for kind, _ in riff_chunks(padded)]
+    assert kinds == [b"VP8X", b"VP8L", b"paDd"]
+    assert dict(riff_chunks(padded))[b"VP8L"] == dict(riff_chunks(webp))[b"VP8L"]
     assert np.array_equal(pixels_of(padded), picture)
 
 
@@ -133,7 +169,7 @@ def test_a_padded_file_has_the_size_asked_for_and_the_same_picture(width, height
 def test_a_file_without_room_for_its_padding_is_refused(missing):
     png = write_png(factories.pixels(9, 9))
     with pytest.raises(ValueError, match="cannot be padded"):
-        pad_png(png, delivered_bytes([len(png)]) - missing)
+        pad(png, delivered_bytes([len(png)]) - missing)
 
 
 @given(sizes=st.lists(st.integers(1, 10**7), min_size=1))
@@ -161,7 +197,7 @@ def test_responses_differ_in_nothing_but_the_picture(client, assignment):
 
 def test_an_address_holds_an_unguessable_token_and_a_position_and_nothing_else(assignment):
     addresses = [reverse("stimulus", args=[assignment.token, position]) for position in POSITIONS]
-    assert addresses == [f"/stimuli/{assignment.token}/{position}.png" for position in POSITIONS]
+    assert addresses == [f"/stimuli/{assignment.token}/{position}" for position in POSITIONS]
     assert len(assignment.token) == 32
 
 
@@ -212,7 +248,7 @@ def test_whatever_can_be_observed_is_the_same_for_every_codec_and_rate(client, d
             response = fetch(client, assignment, position)
             address = response.wsgi_request.path.replace(position, "")
             headers = tuple(sorted(response.headers.items()))
-            structure = tuple(kind for kind, _ in chunks(response.content) if kind != b"IDAT")
+            structure = layout_of(response.content)
             observed[source].add((headers, len(response.content), len(address), structure))
         for shown in assignment.shown:
             made = Reconstruction.objects.get(id=shown)

@@ -14,7 +14,14 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from codecs_registry import pictures
-from codecs_registry.pictures import UnreadablePicture, identify, read_picture, read_png, write_png
+from codecs_registry.pictures import (
+    UnreadablePicture,
+    identify,
+    read_picture,
+    read_png,
+    write_png,
+    write_webp,
+)
 from tests import factories
 
 SIXTEEN_BITS = [0, 0x00FF, 0x0100, 0x7FFF, 0x80FF, 0xFFFF]
@@ -446,3 +453,14 @@ def test_a_file_that_is_not_there_or_a_folder_is_a_reason_too(tmp_path):
     for path in (tmp_path / "none.png", tmp_path):
         with pytest.raises(UnreadablePicture, match="cannot be opened"):
             read_picture(path)
+
+
+@given(width=st.integers(1, 70), height=st.integers(1, 70), seed=st.integers(0, 2**32))
+def test_a_lossless_webp_holds_exactly_the_pixels(width, height, seed):
+    picture = factories.pixels(width, height, seed=seed)
+    with Image.open(io.BytesIO(write_webp(picture))) as image:
+        assert np.array_equal(np.asarray(image.convert("RGB")), picture)
+
+
+def test_a_picture_that_is_too_large_for_webp_has_none():
+    assert write_webp(np.zeros((1, 16384, 3), np.uint8)) is None

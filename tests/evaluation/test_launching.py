@@ -7,12 +7,14 @@ from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from PIL import Image
 
 from annotation.models import Campaign, Task
+from annotation.stimuli import PNG, WEBP, delivered_bytes
 from codecs_registry import encoding
 from codecs_registry.codecs.base import EncodeFailed
 from codecs_registry.codecs.webp import WebP
@@ -240,14 +242,39 @@ def test_opening_twice_makes_no_task_twice():
     assert counts() == before
 
 
-def test_all_that_is_sent_of_a_photograph_has_one_size_that_everything_fits_into():
-    study = factories.study(sources=3, codecs=("avif", "jpeg", "webp"), bpp=("0.37", "1"))
+def smooth(seed: int) -> SourceImage:
+    """A picture without noise, as photographs nearly are: lossless WebP is smaller than PNG."""
+    small = Image.fromarray(factories.pixels(16, 12, seed=seed))
+    return factories.source_image(np.asarray(small.resize((320, 240), Image.Resampling.BICUBIC)))
+
+
+def encoded(name: str, sources: list[SourceImage]) -> Study:
+    study, _ = launching.launch(specify(name=name, bpp=["0.5", "1"]), sources)
+    encode_all()
+    return study
+
+
+def test_all_that_is_sent_of_a_photograph_has_one_format_and_size_that_everything_fits_into():
+    study = encoded("Sea", [smooth(1), smooth(2)])
+    launching.advance(study.id)
     for source in study.sources.all():
-        [size] = set(
-            study.campaign.tasks.filter(source=source).values_list("delivery_bytes", flat=True)
-        )
-        made = study.reconstructions.filter(source=source).values_list("decoded_bytes", flat=True)
-        assert size >= max(source.png_bytes, *made) + 12
+        tasks = study.campaign.tasks.filter(source=source)
+        [(kind, size)] = set(tasks.values_list("delivery_format", "delivery_bytes"))
+        made = study.reconstructions.filter(source=source)
+        stored = [source.webp_bytes, *made.values_list("webp_bytes", flat=True)]
+        assert kind == WEBP
+        assert size == delivered_bytes(stored, WEBP)
+        assert size < max([source.png_bytes, *made.values_list("decoded_bytes", flat=True)])
+
+
+def test_where_a_picture_has_no_webp_all_of_its_photograph_are_sent_as_png():
+    study = encoded("Sea", [smooth(1), smooth(2)])
+    source = study.sources.first()
+    study.reconstructions.filter(source=source, codec="jpeg").update(webp="", webp_bytes=None)
+    launching.advance(study.id)
+    formats = dict(study.campaign.tasks.values_list("source", "delivery_format"))
+    assert formats.pop(source.id) == PNG
+    assert set(formats.values()) == {WEBP}
 
 
 def test_the_same_seed_gives_the_same_order_of_tasks_and_another_seed_another():
