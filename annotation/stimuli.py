@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from annotation.models import Assignment, Task
+from annotation.models import Assignment, Campaign, Task, TaskReconstruction
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
 
@@ -59,6 +59,16 @@ def _pad_webp(webp: bytes, padding: bytes) -> bytes:
     header = b"VP8X" + struct.pack("<I", 10) + bytes(4) + size
     body = b"WEBP" + header + image + PADDING_CHUNK + struct.pack("<I", len(padding)) + padding
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def question_bytes(campaign: Campaign) -> int:
+    """What a browser loads for one question, in bytes: the mean of the first thousand tasks, all
+    files of which are new to it. 0 of a campaign without tasks."""
+    tasks = list(campaign.tasks.order_by("id").values_list("id", "delivery_bytes")[:1000])
+    if not tasks:
+        return 0
+    files = 1 + TaskReconstruction.objects.filter(task=tasks[0][0]).count()
+    return round(files * sum(size for _, size in tasks) / len(tasks))
 
 
 def shown_size(task: Task) -> tuple[int, int]:

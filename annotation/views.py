@@ -22,7 +22,7 @@ from annotation.joining import Arrival, InvalidPass, NoConsent, NotOpen
 from annotation.languages import in_their_language, speak_to
 from annotation.models import Annotator, Assignment, Campaign, StopReason
 from annotation.screens import InvalidScreen, lacks_measuring, measured
-from annotation.stimuli import ORIGINAL, image_file
+from annotation.stimuli import ORIGINAL, image_file, question_bytes
 from annotation.throttles import joins_too_often
 from codecs_registry.responses import immutable
 
@@ -98,6 +98,7 @@ def _welcome(
         "campaign": campaign,
         "wording": wording,
         "consent_version": joining.consent_version(wording.consent),
+        "question_bytes": question_bytes(campaign),
         **more,
     }
     return render(request, "annotation/welcome.html", context, status=status)

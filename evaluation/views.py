@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from zipstream import ZipStream
 
 from annotation.datasets import bapps_files, judgments_csv
+from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
 from evaluation import launching
@@ -123,6 +124,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "is_simulated": population == SIMULATED,
         "tasks": found.campaign.measured_tasks.count(),
         "annotation_link": annotation_link(found),
+        "question_bytes": question_bytes(found.campaign),
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
     if counts[population]:

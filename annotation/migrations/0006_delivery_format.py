@@ -4,15 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotation', '0005_withdrawal'),
+        ("annotation", "0005_withdrawal"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='task',
-            name='delivery_format',
-            field=models.CharField(choices=[('png', 'Png'), ('webp', 'Webp')], db_default='png', default='png', max_length=4),
+            model_name="task",
+            name="delivery_format",
+            field=models.CharField(
+                choices=[("png", "Png"), ("webp", "Webp")],
+                db_default="png",
+                default="png",
+                max_length=4,
+            ),
         ),
     ]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from annotation import serving
 from annotation.models import Assignment
-from annotation.stimuli import WEBP, delivered_bytes, pad
+from annotation.stimuli import WEBP, delivered_bytes, pad, question_bytes
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, SourceImage
 from codecs_registry.pictures import write_png, write_webp
@@ -259,3 +259,11 @@ def test_whatever_can_be_observed_is_the_same_for_every_codec_and_rate(client, d
         assert len({(codec, stratum) for codec, stratum, _ in made}) == 6
         assert len({size for _, _, size in made}) > 1, "stored, they differ in size"
         assert len(observed[source]) == 1, "sent, they differ in nothing"
+
+
+def test_the_welcome_says_how_much_each_question_loads(client, assignment):
+    campaign = assignment.task.campaign
+    assert question_bytes(campaign) == 3 * assignment.task.delivery_bytes
+    assert question_bytes(factories.campaign()) == 0
+    page = client.get(reverse("welcome", args=[campaign.token])).content.decode()
+    assert "Each question loads about" in page
