@@ -1,14 +1,23 @@
-// What the judging pages share: <main data-judge="/judge/TOKEN/" data-total="10"> and its parts.
+// What the judging pages share: from the server's list of questions to the answer on its way back.
 //
-// A question is shown once all of it has decoded; the next one loads meanwhile. The answer is sent
-// until the server acknowledges it, and only then does the next question appear; until then the
-// browser keeps it, so that a page that is closed meanwhile loses nothing.
+// A question is shown once all of it has decoded; the next one loads meanwhile. An answer is first
+// kept by the browser (outbox.js), and the next question is shown without waiting for the server to
+// have it; only practice and quiz wait, since their answers decide what comes next.
 
+import { Clock } from "./clock.js";
+import { conditions, isPhone, unmetBy, watchConditions } from "./conditions.js";
+import { Connection } from "./connection.js";
+import { isTyping, keyOf } from "./keys.js";
+import { Outbox } from "./outbox.js";
+import { isShowing, main, notice, part, parts, settings, show } from "./parts.js";
+import { Record } from "./record.js";
+import { Remark } from "./remark.js";
 import { Stage, load } from "./stage.js";
+import { Sureness } from "./sureness.js";
+import { gettext, interpolate, ngettext } from "./words.js";
 
-const SOONEST_ANSWER_MS = 300; // sooner, nobody can have looked: a double click, a held key
 const DAY_MS = 24 * 3600 * 1000; // longer than anybody judges, and all that the server takes
-const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const SOONEST_SURE_MS = 300; // after the choice: a double click must not answer both
 const PAN_KEYS = {
   ArrowLeft: [-1, 0],
   ArrowRight: [1, 0],
@@ -16,303 +25,415 @@ const PAN_KEYS = {
   ArrowDown: [0, 1],
 };
 
-const main = document.querySelector("[data-judge]");
-export const part = (name) => main.querySelector(`[data-${name}]`);
-
 export class Judging {
   /**
    * What a page adds:
-   *   noun, nouns     what is judged, as the page says it: "pair", "pairs"
-   *   narrowestPx     the narrowest window in which it can be judged
-   *   columns         how many pictures are on the screen at once (stage.js)
+   *   words           progress(number, total), judged(count), placeTaken(): in its own terms
+   *   fitsWindow      () => whether the window has room for a question
+   *   showing         which views are on the screen at once (stage.js)
    *   positions       (assignment) => what each view can show (stage.js)
-   *   describe        (position) => a picture's text alternative
+   *   describe        (position, view) => a picture's text alternative
    *   onPresent       (assignment) => called before a question is painted; may return, by view, the
    *                   position that is shown first
    *   onKey           (key, event) => true if the key was its own; `key` as keyOf gives it
-   *   onAcknowledged  (assignment) => called when an answer is stored
+   *   onPannable      (isPannable) => pictures are larger than their views, or no longer
+   *   onFlip          (toOriginal) => the original stands in place of the copies, or no longer
+   *   onResize        called when the window has another size
+   *   onState         called when `isOpen` or `isCovered` changes
+   *   onAnswered      (assignment) => called when its answer is kept
+   *   firstEvents     () => codes of how the question stands when it is painted (record.js)
    *   viewing         () => numbers stored with the answer besides those that all pages give
    */
   constructor(page) {
     this.page = {
       onPresent: () => ({}),
-      onAcknowledged: () => {},
+      onPannable: (isPannable) => (part("pan-hint").hidden = !isPannable),
+      onResize: () => this.stage.arrange(),
+      onFlip: () => {},
+      onState: () => {},
+      onAnswered: () => {},
+      firstEvents: () => [],
       viewing: () => ({}),
       ...page,
     };
-    this.address = main.dataset.judge;
     this.total = Number(main.dataset.total);
+    this.connection = new Connection(main.dataset.judge, () => this.tellConnection());
+    this.outbox = new Outbox(this.connection);
     this.stage = new Stage(part("stage"), {
-      captions: [...part("captions").children],
-      onPannable: (pannable) => (part("pan-hint").hidden = !pannable),
-      columns: page.columns,
+      captions: parts("under"),
+      onPannable: (isPannable) => this.page.onPannable(isPannable),
+      showing: page.showing,
     });
-    this.unsent = kept(`unsent-answer ${this.address}`);
+    this.clock = new Clock({
+      minimumS: settings.viewing.minimum_s,
+      limitS: settings.viewing.limit_s,
+      onOpen: () => this.open(true),
+      onLimit: () => this.cover(true),
+    });
+    this.record = new Record();
+    this.sureness = new Sureness({
+      onAnswer: (confidence, at) => this.tellSureness(confidence, at),
+      onBack: () => this.reconsider(),
+    });
+    this.remark = new Remark({
+      onToggle: (isOpen) => this.record.note(isOpen ? "remark-on" : "remark-off"),
+    });
+    part("remark").hidden = !settings.viewing.remark;
+
+    this.todo = null; // what the server said last
+    this.answered = new Set(); // assignments answered on this page
     this.loaded = new Map(); // assignment token -> promise of its images
-    this.shown = null; // the question whose turn it is, with its images
+    this.turn = null; // the token of the assignment that is on the screen, or loads for it
+    this.shown = null; // the assignment whose turn it is, with its images
     this.current = null; // the assignment on the screen
-    this.paintedAt = null; // when it was painted; null: no answer is taken now
-    this.flips = 0;
-    this.hiddenMs = 0;
-    this.hiddenSince = null;
+    this.chosen = null; // {answer, at}: the choice, until it is told how sure it is
+    this.isOpen = false; // whether answers are taken, or must wait
+    this.isCovered = false;
+    this.isBlocked = false; // whether the window or the screen keeps it from the screen
     this.listen();
   }
 
-  get takesAnswers() {
-    return this.paintedAt !== null;
+  /** Whether an answer can be worked on: a question is on the screen and not answered yet. */
+  get isAsking() {
+    return this.clock.isRunning && !this.chosen;
   }
+
+  // --- questions: from the server to the screen
 
   async start() {
+    if (this.block()) return;
     show("loading");
-    const unsent = this.unsent.read();
-    if (unsent) {
-      // The page was closed before the server had this answer; sent twice, it is one judgment.
-      const [status, todo] = await this.send("judgments", unsent);
-      this.unsent.clear();
-      if (todo?.assignments) {
-        if (status === 409) this.tellPlaceTaken();
-        return this.goOn(todo);
-      }
-    }
-    const [status, todo] = await this.send("next", {});
-    if (status !== 200) {
-      part("reason").textContent = "This link is not known here. Please ask for a new one.";
-      return show("failed");
-    }
-    return this.goOn(todo);
+    await (this.outbox.size ? this.deliver() : this.ask());
   }
 
-  /** Sends until the server answers; returns [status, body]. */
-  async send(path, body) {
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        const response = await fetch(this.address + path, {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify(body),
-        });
-        if (response.status < 500) {
-          notice("");
-          const isJson = response.headers.get("Content-Type")?.includes("json");
-          return [response.status, isJson ? await response.json() : null];
-        }
-      } catch {
-        // No connection: try again below.
-      }
-      notice("The connection is interrupted. Your answer is kept, and sent again as soon as it works.");
-      const wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
-      await new Promise((resolve) => setTimeout(resolve, wait));
-    }
+  async ask() {
+    const [status, todo] = await this.connection.send("next", {});
+    if (status === 200) return this.goOn(todo);
+    part("reason").textContent = gettext("This link is not known here. Please ask for a new one.");
+    return show("failed");
+  }
+
+  /** Goes on with what the server wants; a question on the screen stays if it is still wanted. */
+  goOn(todo) {
+    this.todo = todo;
+    const open = this.openAssignments();
+    this.preload(open);
+    this.tellProgress();
+    if (!open.some((assignment) => assignment.token === this.turn)) return this.advance();
+  }
+
+  openAssignments() {
+    const isOpen = ({ token }) => !this.answered.has(token) && !this.outbox.has(token);
+    return this.todo.assignments.filter(isOpen);
   }
 
   preload(assignments) {
     const tokens = new Set(assignments.map((assignment) => assignment.token));
     for (const token of this.loaded.keys()) if (!tokens.has(token)) this.loaded.delete(token);
-    for (const assignment of assignments) {
-      if (!this.loaded.has(assignment.token)) {
-        const images = load(assignment, this.page.positions(assignment), this.page.describe);
-        images.catch(() => {}); // told when its turn comes
-        this.loaded.set(assignment.token, images);
-      }
-    }
+    for (const assignment of assignments) this.load(assignment);
   }
 
-  async goOn(todo) {
-    part("progress-bar").value = todo.judged;
-    const [next] = todo.assignments;
-    if (!next) return this.finish(todo);
-    const noun = this.page.noun[0].toUpperCase() + this.page.noun.slice(1);
-    part("progress").textContent = `${noun} ${Math.min(todo.judged + 1, this.total)} of ${this.total}`;
-    this.preload(todo.assignments);
+  load(assignment) {
+    if (!this.loaded.has(assignment.token)) {
+      const images = load(assignment, this.page.positions(assignment), this.page.describe);
+      images.catch(() => this.loaded.delete(assignment.token)); // tried again when its turn comes
+      this.loaded.set(assignment.token, images);
+    }
+    return this.loaded.get(assignment.token);
+  }
+
+  /** Shows the next question that is known. */
+  async advance() {
+    this.leave();
+    const [next] = this.openAssignments();
+    this.turn = next?.token ?? null;
+    if (!next) return this.outbox.size ? this.tellConnection() : this.finish();
     let images;
     try {
-      images = await this.loaded.get(next.token);
+      images = await this.load(next);
     } catch {
-      return this.fail(next);
+      if (this.turn !== next.token) return;
+      this.turn = null;
+      // With answers unsent it is the connection: it is tried again when the server has them.
+      return this.outbox.size ? this.tellConnection() : this.fail(next);
     }
-    await this.present(next, images);
+    if (this.turn === next.token) await this.present(next, images);
   }
 
-  /** Puts a question on the screen and starts its clock, if the window has room for it. */
+  /** Puts a question on the screen and starts its clock, unless something is in the way. */
   async present(assignment, images) {
     this.shown = { assignment, images };
-    if (this.isNarrow()) {
-      this.current = this.paintedAt = null; // nothing is judged that cannot be seen
-      return show("narrow");
-    }
+    if (this.block()) return;
+    const isAgain = main.dataset.painted === assignment.token;
     this.current = assignment;
     show("question");
-    const first = this.page.onPresent(assignment);
-    this.paintedAt = await this.stage.present(assignment, images, first);
-    this.flips = 0;
-    this.hiddenMs = 0;
-    this.hiddenSince = document.hidden ? this.paintedAt : null;
+    this.tellProgress();
+    this.cover(false);
+    this.open(!settings.viewing.minimum_s);
+    if (!isAgain) this.remark.clear();
+    const painted = this.stage.present(assignment, images, this.page.onPresent(assignment));
+    this.tellFlip(false);
+    const paintedAt = await painted;
+    if (this.current !== assignment) return;
+    this.clock.start(paintedAt);
+    this.record.begin(paintedAt, [...(isAgain ? ["again"] : []), ...this.page.firstEvents()]);
     main.dataset.painted = assignment.token;
   }
 
-  isNarrow() {
-    return window.innerWidth < this.page.narrowestPx;
+  /** The question on the screen is no longer asked; its pictures stay until others come. */
+  leave() {
+    this.clock.stop();
+    this.record.end();
+    this.turn = this.current = this.shown = null;
+    this.choose(null);
   }
 
-  finish(todo) {
-    this.current = this.shown = null;
-    const { noun, nouns } = this.page;
-    part("progress").textContent = "";
-    part("thanks-count").textContent =
-      todo.judged === 1 ? `You judged 1 ${noun}.` : `You judged ${todo.judged} ${nouns}.`;
-    if (!todo.judged) {
-      part("thanks-title").textContent = "Nothing to judge at present";
-      part("thanks-count").textContent = todo.is_open
-        ? "Others are judging what is left, or have finished. Please come back later by the same link."
-        : "This study takes no answers at present.";
+  finish() {
+    const { judged, is_open: isOpen } = this.todo;
+    part("thanks-count").textContent = this.page.words.judged(judged);
+    if (!judged) {
+      part("thanks-title").textContent = gettext("Nothing to judge at present");
+      part("thanks-count").textContent = isOpen
+        ? gettext("Others are judging what is left, or have finished. Please come back later by the same link.")
+        : gettext("This study takes no answers at present.");
     }
-    part("thanks-more").hidden = !todo.judged;
+    part("thanks-more").hidden = !judged;
     show("thanks");
     part("thanks").focus();
   }
 
   /** An image that cannot be shown is no answer: the question is given back. */
   async fail(assignment) {
-    this.loaded.delete(assignment.token);
-    part("reason").textContent =
-      "An image did not arrive, or arrived damaged. Nothing is lost: check your connection and try again.";
+    part("reason").textContent = gettext(
+      "An image did not arrive, or arrived damaged. Nothing is lost: check your connection and try again.",
+    );
     show("failed");
-    await this.send("give-back", { assignment: assignment.token });
+    await this.connection.send("give-back", { assignment: assignment.token });
     part("retry").focus();
   }
 
-  async answer(answer) {
-    if (!this.takesAnswers) return;
-    const responseMs = performance.now() - this.paintedAt;
-    if (responseMs < SOONEST_ANSWER_MS) return;
-    this.paintedAt = null; // one answer a question
-    const given = {
-      assignment: this.current.token,
-      answer,
-      response_ms: Math.min(Math.round(responseMs), DAY_MS),
-      viewing: this.viewing(),
-    };
-    this.unsent.write(given);
-    const [status, todo] = await this.send("judgments", given);
-    this.unsent.clear();
-    if (status === 409) {
-      this.tellPlaceTaken();
-    } else if (status >= 400) {
-      notice("The server did not take this answer. Please reload the page.");
-      return;
-    }
-    this.page.onAcknowledged(this.current);
-    await this.goOn(todo);
+  // --- what is in the way
+
+  /** Whether the window or the screen is not what a question needs; if so, says what to change. */
+  block() {
+    const unmet = unmetBy(settings.requirements);
+    const obstacle = this.obstacle(unmet);
+    this.isBlocked = obstacle !== null;
+    if (!obstacle) return false;
+    this.clock.stop();
+    this.record.end();
+    this.choose(null);
+    this.current = null; // nothing is judged that cannot be seen
+    const items = unmet.map((text) =>
+      Object.assign(document.createElement("li"), { textContent: text }),
+    );
+    part("unmet-list").replaceChildren(...items);
+    show(obstacle);
+    return true;
   }
 
-  tellPlaceTaken() {
-    notice(`You were away for long, and others have judged that ${this.page.noun} meanwhile. Here is another.`);
+  obstacle(unmet) {
+    if (!settings.requirements.phones && isPhone()) return "computer";
+    if (unmet.length) return "unmet";
+    return this.page.fitsWindow() ? null : "narrow";
+  }
+
+  /** Looks again, after the window or the screen has changed. */
+  check() {
+    if (!this.isBlocked && !isShowing("question")) return;
+    const wasBlocked = this.isBlocked;
+    if (this.block()) return;
+    if (!wasBlocked && this.current) this.page.onResize();
+    else if (!wasBlocked) return;
+    else if (this.shown) this.present(this.shown.assignment, this.shown.images);
+    else this.start();
+  }
+
+  // --- answers: from the choice to the server
+
+  /** An answer was chosen; null: none any more. */
+  choose(answer, at = performance.now()) {
+    if (answer === null) {
+      this.chosen = null;
+      return this.sureness.toggle(false);
+    }
+    if (this.chosen || !this.clock.isOpen(at)) return;
+    this.chosen = { answer, at };
+    if (!settings.viewing.confidence) return this.give(null);
+    this.record.note("chosen", at);
+    this.sureness.toggle(true);
+  }
+
+  tellSureness(confidence, at) {
+    if (this.chosen && at - this.chosen.at >= SOONEST_SURE_MS) this.give(confidence);
+  }
+
+  reconsider() {
+    this.record.note("unchosen");
+    this.choose(null);
+  }
+
+  give(confidence) {
+    const assignment = this.current;
+    const given = {
+      assignment: assignment.token,
+      answer: this.chosen.answer,
+      response_ms: Math.min(Math.round(this.clock.elapsed(this.chosen.at)), DAY_MS),
+      viewing: this.viewing(),
+      events: this.record.events,
+      confidence,
+      remark: settings.viewing.remark ? this.remark.text : "",
+    };
+    this.outbox.add(given);
+    this.answered.add(assignment.token);
+    this.page.onAnswered(assignment);
+    notice("");
+    if (this.todo.stage) this.leave(); // its acknowledgement tells what comes next
+    else this.advance();
+    this.deliver();
+  }
+
+  async deliver() {
+    this.tellConnection();
+    if (this.outbox.isDelivering) return;
+    await this.outbox.deliver((...answer) => this.acknowledge(...answer));
+    this.tellConnection();
+    // Another tab may have sent the last ones, and heard what comes next.
+    if (!this.turn && !isShowing("thanks") && !isShowing("failed")) await this.ask();
+  }
+
+  acknowledge(given, status, todo) {
+    this.tellConnection();
+    if (status === 409) {
+      notice(this.page.words.placeTaken());
+    } else if (status >= 400) {
+      this.answered.delete(given.assignment);
+      notice(gettext("The server did not take this answer. Please reload the page."));
+    }
+    if (todo?.assignments) this.goOn(todo);
   }
 
   /** Viewing conditions, as numbers; docs/judgments.md describes each. */
   viewing() {
     return {
-      device_pixel_ratio: window.devicePixelRatio,
-      viewport_width: window.innerWidth,
-      viewport_height: window.innerHeight,
-      screen_width: window.screen.width,
-      screen_height: window.screen.height,
-      view_width: this.stage.view.width,
-      view_height: this.stage.view.height,
-      flips: this.flips,
-      hidden_ms: Math.min(Math.round(this.hiddenMs), DAY_MS),
+      ...conditions(),
+      view_width: this.stage.seen.width,
+      view_height: this.stage.seen.height,
+      flips: this.record.originals,
+      hidden_ms: Math.min(Math.round(this.record.hiddenMs), DAY_MS),
       ...this.page.viewing(),
     };
   }
 
+  // --- what is told
+
+  tellProgress() {
+    const done = this.todo.judged + this.outbox.size;
+    part("progress-bar").value = done;
+    part("progress").textContent = this.openAssignments().length
+      ? this.page.words.progress(Math.min(done + 1, this.total), this.total)
+      : "";
+  }
+
+  tellConnection() {
+    const { isUp } = this.connection;
+    const count = this.outbox.size;
+    main.dataset.unsent = count;
+    part("connection").hidden = isUp;
+    part("connection").textContent = count
+      ? interpolate(
+          ngettext(
+            "The connection is interrupted. Your answer is kept, and sent as soon as it works again.",
+            "The connection is interrupted. Your %(count)s answers are kept, and sent as soon as it works again.",
+            count,
+          ),
+          { count },
+        )
+      : gettext("The connection is interrupted. Answers are kept until it works again.");
+    if (!isUp && !this.turn && isShowing("question")) show("waiting");
+  }
+
+  /** Tells whether answers are taken, or the pictures are to be looked at first. */
+  open(isOpen) {
+    this.isOpen = isOpen;
+    part("quiet").textContent = isOpen
+      ? ""
+      : interpolate(gettext("Look first: answers are taken after %(seconds)s s."), {
+          seconds: settings.viewing.minimum_s,
+        });
+    this.page.onState();
+  }
+
+  cover(isCovered) {
+    if (isCovered) this.record.note("covered");
+    this.isCovered = isCovered;
+    main.toggleAttribute("data-covered", isCovered);
+    part("cover").hidden = !isCovered;
+    this.page.onState();
+  }
+
   flip(toOriginal) {
     if (!this.current || toOriginal === this.stage.isFlipped) return;
-    if (toOriginal) this.flips += 1;
+    if (toOriginal && this.isCovered) return;
+    this.record.note(toOriginal ? "original-on" : "original-off");
     this.stage.flip(toOriginal);
-    main.toggleAttribute("data-flipped", toOriginal);
+    this.tellFlip(toOriginal);
   }
+
+  tellFlip(toOriginal) {
+    main.toggleAttribute("data-flipped", toOriginal);
+    for (const button of parts("flip")) button.setAttribute("aria-pressed", toOriginal);
+    this.page.onFlip(toOriginal);
+  }
+
+  // --- keys, pointers, the window
 
   listen() {
     document.addEventListener("keydown", (event) => this.press(event));
     document.addEventListener("keyup", (event) => {
-      if (this.current && event.key === " ") {
+      if (this.current && event.key === " " && !isTyping(event)) {
         event.preventDefault();
         this.flip(false);
       }
     });
+    window.addEventListener("storage", () => this.tellConnection()); // another tab sent an answer
     window.addEventListener("blur", () => this.flip(false)); // a key let go elsewhere is not seen here
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden) this.hiddenSince = performance.now();
-      else if (this.hiddenSince !== null) {
-        this.hiddenMs += performance.now() - this.hiddenSince;
-        this.hiddenSince = null;
+    watchConditions(() => this.check());
+    for (const button of parts("flip")) {
+      for (const [event, toOriginal] of [
+        ["pointerdown", true],
+        ["pointerup", false],
+        ["pointerleave", false],
+        ["pointercancel", false],
+      ]) {
+        button.addEventListener(event, () => this.flip(toOriginal));
       }
-    });
-    window.addEventListener("resize", () => {
-      const { shown, current } = this;
-      if (shown && this.isNarrow() === Boolean(current)) this.present(shown.assignment, shown.images);
-    });
-    for (const [event, toOriginal] of [
-      ["pointerdown", true],
-      ["pointerup", false],
-      ["pointerleave", false],
-      ["pointercancel", false],
-    ]) {
-      part("flip").addEventListener(event, () => this.flip(toOriginal));
+      button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
     }
-    part("flip").addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
     part("retry").addEventListener("click", () => this.start());
   }
 
   press(event) {
-    if (!this.current || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.shiftKey && event.key in PAN_KEYS) {
+    if (!this.current || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
+    const key = keyOf(event);
+    const isShifted = event.shiftKey && key !== "+"; // which needs Shift on many keyboards
+    if (event.shiftKey && key in PAN_KEYS) {
       event.preventDefault();
-      this.stage.panBy(...PAN_KEYS[event.key]);
-    } else if (event.key === " ") {
+      this.stage.panBy(...PAN_KEYS[key]);
+    } else if (key === " ") {
       event.preventDefault(); // it would press a focused button
       if (!event.repeat) this.flip(true);
-    } else if (!event.shiftKey && this.page.onKey(keyOf(event), event)) {
+    } else if (!isShifted && this.use(key, event)) {
       event.preventDefault();
     }
   }
-}
 
-/**
- * The key that was meant: a digit also where the layout has it under Shift (French), a letter in
- * lower case, by its place where the layout has no Latin letters.
- */
-function keyOf({ key, code }) {
-  if (key.length > 1) return key;
-  const digit = /^(?:Digit|Numpad)(\d)$/.exec(code);
-  if (digit) return digit[1];
-  const letter = /^Key([A-Z])$/.exec(code);
-  return letter && key.charCodeAt(0) > 127 ? letter[1].toLowerCase() : key.toLowerCase();
-}
-
-/** Something that this browser keeps for this page, also when it is closed; null if it cannot. */
-export function kept(name) {
-  const tried = (act) => {
-    try {
-      return act();
-    } catch {
-      return null; // a browser may keep nothing, or hold something else
+  use(key, event) {
+    if (this.chosen && this.sureness.press(key, event)) return true;
+    if (key === "r" && settings.viewing.remark) {
+      this.remark.toggle(true);
+      return true;
     }
-  };
-  return {
-    read: () => tried(() => JSON.parse(localStorage.getItem(name))),
-    write: (value) => tried(() => localStorage.setItem(name, JSON.stringify(value))),
-    clear: () => tried(() => localStorage.removeItem(name)),
-  };
-}
-
-function show(name) {
-  for (const each of ["question", "loading", "failed", "narrow", "thanks"]) {
-    part(each).hidden = each !== name;
+    return this.page.onKey(key, event);
   }
-}
-
-export function notice(text) {
-  part("notice").textContent = text;
-  part("notice").hidden = !text;
 }

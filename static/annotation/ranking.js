@@ -1,14 +1,18 @@
 // The judging page of rankings: several copies, ordered from the closest to the original to the
 // farthest. One copy at a time stands beside the original; the tray below holds them all.
 
-import { Judging, kept, part } from "./judging.js";
+import { Judging } from "./judging.js";
 import { isTied, moveBy, moveTo, placeOf, toggleTie } from "./order.js";
+import { enable, kept, part } from "./parts.js";
 import { Tray } from "./tray.js";
+import { gettext, interpolate, ngettext } from "./words.js";
 
+const NARROWEST_PX = 320;
 const SIDE_BY_SIDE_PX = 700; // in a narrower window the original is seen in the copy's place alone
 
 const letter = (position) => String.fromCharCode(64 + Number(position)); // "1" -> "A", as shown
 const isCopy = (position) => position !== "original";
+const nameOf = (position) => interpolate(gettext("Copy %(letter)s"), { letter: letter(position) });
 const allowsTies = Boolean(part("tie"));
 
 // Of the question on the screen:
@@ -48,15 +52,26 @@ function copiesOf(assignment) {
 }
 
 const judging = new Judging({
-  noun: "set",
-  nouns: "sets",
-  narrowestPx: 320,
-  columns: (fits) => (window.innerWidth >= SIDE_BY_SIDE_PX || fits(2) ? 2 : 1),
+  words: {
+    progress: (number, total) =>
+      interpolate(gettext("Set %(number)s of %(total)s"), { number, total }),
+    judged: (count) =>
+      interpolate(ngettext("You judged %(count)s set.", "You judged %(count)s sets.", count), {
+        count,
+      }),
+    placeTaken: () =>
+      gettext("You were away for long, and others have judged that set meanwhile. Here is another."),
+  },
+  fitsWindow: () => window.innerWidth >= NARROWEST_PX,
+  showing: (fits) =>
+    window.innerWidth >= SIDE_BY_SIDE_PX || fits(2) ? ["original", "copy"] : ["copy"],
   positions: (assignment) => ({ original: ["original"], copy: copiesOf(assignment) }),
-  describe: (position) => (isCopy(position) ? `Copy ${letter(position)}` : "The original"),
+  describe: (position) => (isCopy(position) ? nameOf(position) : gettext("The original")),
   onPresent: begin,
   onKey: press,
-  onAcknowledged: (assignment) => draftOf(assignment).clear(),
+  onState: () => positions.length && render(),
+  onAnswered: (assignment) => draftOf(assignment).clear(),
+  firstEvents: () => [`show-${selected}`],
   viewing: () => ({ selections, moves }),
 });
 const tray = new Tray(part("tray"), { onSelect: select, onDrag: drag, onDrop: drop });
@@ -86,29 +101,40 @@ function render() {
     const place = placeOf(order, copy);
     const isShared = order[place - 1].length > 1;
     const isNew = !seen.has(copy);
-    const more = [isShared && "shared", isNew && "not looked at yet"].filter(Boolean);
-    const label = [`Copy ${letter(copy)}, place ${place} of ${order.length}`, ...more].join(", ");
+    const label = labelOf(copy, { place, isShared, isNew });
     return { copy, place, isShared, isTied: isTied(order, copy), isNew, label };
   });
   tray.render(cards, selected);
-  part("copy-name").textContent = `Copy ${letter(selected)}`;
+  part("copy-name").textContent = nameOf(selected);
   const flat = order.flat();
   enable(part("closer"), flat[0] !== selected || isSharing(selected));
   enable(part("farther"), flat.at(-1) !== selected || isSharing(selected));
   if (allowsTies) {
     enable(part("tie"), flat[0] !== selected);
     part("tie-words").textContent = isTied(order, selected)
-      ? "Untie from previous"
-      : "Tie with previous";
+      ? gettext("Untie from previous")
+      : gettext("Tie with previous");
   }
-  const left = cards.filter((card) => card.isNew).map((card) => card.place);
-  enable(part("done"), left.length === 0);
-  part("done-words").textContent = left.length ? notLookedAt(left) : "This is my order";
+  const left = placesToLookAt();
+  enable(part("done"), left.length === 0 && judging.isOpen);
+  part("done-words").textContent = left.length ? notLookedAt(left) : gettext("This is my order");
 }
 
-/** Unlike a disabled button, one that does nothing at present can still be found and read out. */
-function enable(button, isEnabled) {
-  button.setAttribute("aria-disabled", !isEnabled);
+function labelOf(copy, { place, isShared, isNew }) {
+  const words = interpolate(gettext("%(copy)s, place %(place)s of %(places)s"), {
+    copy: nameOf(copy),
+    place,
+    places: order.length,
+  });
+  const more = [isShared && gettext("shared"), isNew && gettext("not looked at yet")];
+  return [words, ...more.filter(Boolean)].join(", ");
+}
+
+/** Those of copies that were not looked at; none when they are covered and cannot be any more. */
+function placesToLookAt() {
+  if (judging.isCovered) return [];
+  const left = order.flat().filter((copy) => !seen.has(copy));
+  return left.map((copy) => placeOf(order, copy));
 }
 
 function isSharing(copy) {
@@ -116,7 +142,10 @@ function isSharing(copy) {
 }
 
 function notLookedAt(left) {
-  return `Not looked at yet: place${left.length > 1 ? "s" : ""} ${left.join(", ")}`;
+  return interpolate(
+    ngettext("Not looked at yet: place %(places)s", "Not looked at yet: places %(places)s", left.length),
+    { places: left.join(", ") },
+  );
 }
 
 /** Tells it to who cannot see the cards change. */
@@ -130,10 +159,11 @@ function keep() {
 }
 
 function select(copy) {
-  if (!judging.takesAnswers || copy === selected) return;
+  if (!judging.isAsking || copy === selected) return;
   selected = copy;
   selections += 1;
-  seen.add(copy);
+  if (!judging.isCovered) seen.add(copy);
+  judging.record.note(`show-${copy}`);
   judging.stage.show("copy", copy);
   keep();
 }
@@ -147,9 +177,10 @@ function selectByKey(copy) {
 /** Changes the order around the selected copy and tells what came of it. */
 function change(changed) {
   const isSame = JSON.stringify(changed) === JSON.stringify(order);
-  if (!judging.takesAnswers || isSame) return;
+  if (!judging.isAsking || isSame) return;
   order = changed;
   moves += 1;
+  judging.record.note("moved");
   keep();
   tellPlace();
 }
@@ -157,12 +188,15 @@ function change(changed) {
 function tellPlace() {
   const place = placeOf(order, selected);
   const others = order[place - 1].filter((copy) => copy !== selected).map(letter);
-  const shared = others.length ? `, shared with ${others.join(" and ")}` : "";
-  say(`Copy ${letter(selected)} moved to place ${place} of ${order.length}${shared}.`);
+  const text = others.length
+    ? gettext("%(copy)s moved to place %(place)s of %(places)s, shared with %(others)s.")
+    : gettext("%(copy)s moved to place %(place)s of %(places)s.");
+  const values = { copy: nameOf(selected), place, places: order.length, others: others.join(", ") };
+  say(interpolate(text, values));
 }
 
 function drag(copy, index) {
-  if (!judging.takesAnswers) return;
+  if (!judging.isAsking) return;
   lifted ??= order;
   const isBack = lifted.flat()[index] === copy; // where it was: it also keeps what it shared
   order = isBack ? lifted : moveTo(lifted, copy, index);
@@ -177,10 +211,10 @@ function drop() {
   change(after);
 }
 
-function submit() {
-  const left = order.flat().filter((copy) => !seen.has(copy));
-  if (left.length) say(notLookedAt(left.map((copy) => placeOf(order, copy))));
-  else judging.answer(positions.map((copy) => placeOf(order, copy)));
+function submit(event) {
+  const left = placesToLookAt();
+  if (left.length) say(notLookedAt(left));
+  else judging.choose(positions.map((copy) => placeOf(order, copy)), event.timeStamp);
 }
 
 function press(key, event) {
@@ -197,7 +231,7 @@ function press(key, event) {
   if (allowsTies) actions.t = () => change(toggleTie(order, selected));
   if (key === "Enter") {
     if (event.target.closest("button")) return false; // it presses that button
-    if (!event.repeat) submit();
+    if (!event.repeat) submit(event);
     return true;
   }
   if (/^[1-9]$/.test(key)) {

@@ -1,9 +1,10 @@
-// The pictures on the screen: one image pixel on one device pixel, all moved together.
+// The pictures on the screen: one image pixel on one device pixel, or on zoom x zoom of them, all
+// moved together.
 
 export const ORIGINAL = "original";
 const GAP_PX = 12; // CSS pixels between and around the pictures
 const LEAST_ROOM_PX = 240; // CSS pixels of height; the page scrolls in a lower window
-const PAN_STEP = 48; // image pixels for one press of a key
+const PAN_STEP = 48; // device pixels for one press of a key
 
 /** How wide each of `columns` windows is for pictures of that width, in device pixels. */
 function viewWidth({ width, columns, stage, ratio }) {
@@ -12,7 +13,8 @@ function viewWidth({ width, columns, stage, ratio }) {
 }
 
 /**
- * Where pictures of width x height image pixels go on a stage, all in whole device pixels.
+ * Where pictures go on a stage, all in whole device pixels. width, height: of a picture as it is
+ * shown, in device pixels.
  *
  * The window of each is as large as the picture, or as its share of the stage if that is smaller;
  * `slack` is how far the picture can be panned under it. `stage` is in CSS pixels.
@@ -37,7 +39,7 @@ export function layout({ width, height, columns, stage, ratio }) {
   };
 }
 
-/** Keeps a pan offset (image pixels, from the top left corner) inside the picture. */
+/** Keeps a pan offset (device pixels, from the top left corner) whole and inside the picture. */
 export function clampPan(pan, slack) {
   return {
     x: Math.round(Math.min(Math.max(pan.x, 0), slack.x)),
@@ -54,10 +56,15 @@ export function clampPan(pan, slack) {
  */
 export async function load(assignment, positions, describe) {
   const image = (position, alt) =>
-    Object.assign(new Image(), { alt, draggable: false, src: assignment.images[position] });
+    Object.assign(new Image(), {
+      alt,
+      draggable: false,
+      decoding: "sync", // painted in the frame in which it is shown, not in a later one
+      src: assignment.images[position],
+    });
   const images = {};
   for (const [view, own] of Object.entries(positions)) {
-    images[view] = Object.fromEntries(own.map((each) => [each, image(each, describe(each))]));
+    images[view] = Object.fromEntries(own.map((each) => [each, image(each, describe(each, view))]));
     images[view][ORIGINAL] ??= image(ORIGINAL, "");
   }
   const all = Object.values(images).flatMap((view) => Object.values(view));
@@ -68,19 +75,19 @@ export async function load(assignment, positions, describe) {
 /** The stage inside an element that holds the [data-view]s, in a section that fills the window. */
 export class Stage {
   /**
-   * captions: one under each view, in their order. columns(fits): how many views are on the screen
-   * at once, the last ones; `fits(n)` tells whether n do without panning sideways.
+   * captions: each has the width of the view that its data-under names. showing(fits): the names of
+   * the views that are on the screen; `fits(n)` tells whether n do without panning sideways.
    */
-  constructor(element, { captions, onPannable, columns }) {
+  constructor(element, { captions, onPannable, showing }) {
     this.element = element;
     this.captions = captions;
     this.onPannable = onPannable;
-    this.columns = columns;
+    this.showing = showing;
     this.views = [...element.querySelectorAll("[data-view]")];
     this.pan = { x: 0, y: 0 };
+    this.zoom = 1; // device pixels of one image pixel
     this.images = null;
     this.isFlipped = false;
-    window.addEventListener("resize", () => this.images && this.arrange());
     element.addEventListener("pointerdown", (event) => this.drag(event));
   }
 
@@ -93,10 +100,11 @@ export class Stage {
     this.images = images;
     this.shown = {};
     for (const view of this.views) {
-      const name = view.dataset.view;
-      view.replaceChildren(...Object.values(images[name]));
-      this.shown[name] = shown[name] ?? Object.keys(images[name])[0];
+      const own = images[view.dataset.view] ?? {};
+      view.replaceChildren(...Object.values(own));
+      this.shown[view.dataset.view] = shown[view.dataset.view] ?? Object.keys(own)[0];
     }
+    this.zoom = 1;
     this.flip(false);
     this.arrange();
     this.panTo({ x: this.slack.x / 2, y: this.slack.y / 2 });
@@ -108,20 +116,25 @@ export class Stage {
 
   arrange() {
     const ratio = window.devicePixelRatio;
+    const size = { width: this.size.width * this.zoom, height: this.size.height * this.zoom };
     const { width } = this.element.getBoundingClientRect();
-    const fits = (columns) =>
-      viewWidth({ ...this.size, columns, stage: { width }, ratio }) === this.size.width;
-    const columns = this.columns(fits);
-    const isOut = (i) => i < this.views.length - columns;
-    [this.views, this.captions].forEach((all) => all.forEach((each, i) => (each.hidden = isOut(i))));
+    const fits = (columns) => viewWidth({ ...size, columns, stage: { width }, ratio }) === size.width;
+    const names = this.showing(fits);
+    this.onScreen = this.views.filter((view) => names.includes(view.dataset.view));
+    const columns = this.onScreen.length;
+    for (const view of this.views) view.hidden = !this.onScreen.includes(view);
+    this.element.parentElement.dataset.columns = columns;
     const measure = () => {
       const stage = this.element.getBoundingClientRect();
-      return { stage, ...layout({ ...this.size, columns, stage, ratio }) };
+      return { stage, ...layout({ ...size, columns, stage, ratio }) };
     };
     // What is below needs its own size first; the stage gets what is left.
     const { view, gap } = measure();
-    for (const caption of this.captions) caption.style.width = `${view.width / ratio}px`;
-    this.captions[0].parentElement.style.gap = `${gap / ratio}px`;
+    for (const caption of this.captions) {
+      const isUnder = names.includes(caption.dataset.under);
+      caption.style.width = isUnder ? `${view.width / ratio}px` : "";
+    }
+    this.captions[0].parentElement.style.gap = columns > 1 ? `${gap / ratio}px` : "";
     this.element.style.minHeight = `${LEAST_ROOM_PX + 2 * GAP_PX}px`;
     this.onPannable(false);
     const needsPanning = () => Object.values(measure().slack).some((slack) => slack > 0);
@@ -130,20 +143,28 @@ export class Stage {
     const { stage, places, slack, view: window_ } = measure();
     this.slack = slack;
     this.view = window_;
-    this.views.slice(-columns).forEach((element, i) => {
+    this.onScreen.forEach((element, i) => {
       element.style.width = `${this.view.width}px`;
       element.style.height = `${this.view.height}px`;
       const [x, y] = [places[i].x / ratio - stage.left, places[i].y / ratio - stage.top];
       element.style.transform = `translate(${x}px, ${y}px) scale(${1 / ratio})`;
       element.toggleAttribute("data-pannable", pannable);
     });
+    for (const image of this.allImages()) {
+      image.style.width = `${size.width}px`;
+      image.style.height = `${size.height}px`;
+    }
     this.element.style.minHeight = `${Math.ceil(this.view.height / ratio) + 2 * GAP_PX}px`;
     this.panTo(this.pan);
   }
 
+  allImages() {
+    return Object.values(this.images).flatMap((view) => Object.values(view));
+  }
+
   panTo(pan) {
     this.pan = clampPan(pan, this.slack);
-    for (const image of Object.values(this.images).flatMap((view) => Object.values(view))) {
+    for (const image of this.allImages()) {
       image.style.left = `${-this.pan.x}px`;
       image.style.top = `${-this.pan.y}px`;
     }
@@ -151,6 +172,36 @@ export class Stage {
 
   panBy(x, y) {
     this.panTo({ x: this.pan.x + x * PAN_STEP, y: this.pan.y + y * PAN_STEP });
+  }
+
+  /** Zooms, in whole numbers. What is under `point` (of the page's window) stays there if it can;
+   * without one, what is in the middle of each view. */
+  zoomTo(zoom, point = null) {
+    const view = this.viewAt(point);
+    const inView = () => {
+      const box = (view ?? this.onScreen[0]).getBoundingClientRect();
+      const at = view
+        ? { x: point.x - box.left, y: point.y - box.top }
+        : { x: box.width / 2, y: box.height / 2 };
+      return { x: at.x * window.devicePixelRatio, y: at.y * window.devicePixelRatio };
+    };
+    const before = inView();
+    const still = { x: (this.pan.x + before.x) / this.zoom, y: (this.pan.y + before.y) / this.zoom };
+    this.zoom = zoom;
+    this.arrange();
+    const after = inView();
+    this.panTo({ x: still.x * zoom - after.x, y: still.y * zoom - after.y });
+  }
+
+  viewAt(point) {
+    const isIn = ({ left, right, top, bottom }) =>
+      point.x >= left && point.x < right && point.y >= top && point.y < bottom;
+    return point && this.onScreen.find((view) => isIn(view.getBoundingClientRect()));
+  }
+
+  /** How much of each picture is in its view, in image pixels. */
+  get seen() {
+    return { width: this.view.width / this.zoom, height: this.view.height / this.zoom };
   }
 
   /** Shows another of a view's images. */

@@ -1,5 +1,7 @@
 // The tray of a ranking: a listbox of cards in their order, one a copy, which can be dragged.
 
+import { gettext } from "./words.js";
+
 const DRAG_FROM_PX = 6; // less is a click or a tap
 
 export class Tray {
@@ -97,7 +99,7 @@ function makeCard({ copy, name, src }) {
   place.dataset.place = "";
   const preview = Object.assign(new Image(), { alt: "", draggable: false, decoding: "sync", src });
   const label = Object.assign(document.createElement("span"), { textContent: name });
-  const isNew = Object.assign(document.createElement("span"), { className: "new", textContent: "new" });
+  const isNew = Object.assign(document.createElement("span"), { className: "new", textContent: gettext("new") });
   const words = Object.assign(document.createElement("span"), { className: "card-words" });
   words.append(place, label, isNew);
   card.append(words, preview);

@@ -26,10 +26,14 @@ def stack():
 
 
 def wait_for_next(page, shown: str | None) -> str | None:
-    """The token of the pair that is painted after `shown`; None when the thank-you is up."""
+    """The token of the pair that is painted after `shown`, once the server has all answers; None
+    when the thank-you is up."""
     page.wait_for_function(
-        """shown => document.querySelector("[data-thanks]").checkVisibility()
-                 || (document.querySelector("[data-judge]").dataset.painted ?? shown) !== shown""",
+        """shown => {
+             const { painted, unsent } = document.querySelector("[data-judge]").dataset;
+             const isOver = document.querySelector("[data-thanks]").checkVisibility();
+             return isOver || ((painted ?? shown) !== shown && !Number(unsent ?? 0));
+           }""",
         arg=shown,
     )
     if page.is_visible("[data-thanks]"):
@@ -288,7 +292,7 @@ def test_an_answer_given_while_the_connection_is_down_is_sent_when_it_is_back(
     page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
     page.context.set_offline(True)
     page.keyboard.press("2")
-    page.wait_for_selector("text=The connection is interrupted")
+    page.wait_for_selector("text=The connection is interrupted. Your answer is kept")
     assert stored_choices(stack, "Offline") == {}
     page.context.set_offline(False)
     wait_for_next(page, token)

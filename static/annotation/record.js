@@ -1,0 +1,51 @@
+// What happens while a question is on the screen: [whole milliseconds since it was painted, code].
+// docs/judgments.md lists the codes.
+
+const MOST_EVENTS = 1000; // all that the server takes
+
+export class Record {
+  constructor() {
+    this.begun = null;
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.hide();
+      else this.unhide();
+    });
+    window.addEventListener("blur", () => this.note("blur"));
+    window.addEventListener("focus", () => this.note("focus"));
+  }
+
+  /** A question was painted; `codes` is how it stands. */
+  begin(at, codes) {
+    this.begun = at;
+    this.events = [];
+    this.originals = 0;
+    this.hiddenMs = 0;
+    this.hiddenSince = null;
+    for (const code of codes) this.note(code, at);
+    if (document.hidden) this.hide(at);
+    else if (!document.hasFocus()) this.note("blur", at);
+  }
+
+  end() {
+    this.begun = null;
+  }
+
+  note(code, at = performance.now()) {
+    if (this.begun === null) return;
+    if (code === "original-on") this.originals += 1;
+    if (this.events.length === MOST_EVENTS) return;
+    const before = this.events.at(-1)?.[0] ?? 0;
+    this.events.push([Math.max(before, Math.round(at - this.begun)), code]);
+  }
+
+  hide(at = performance.now()) {
+    this.note("hidden", at);
+    this.hiddenSince = at;
+  }
+
+  unhide() {
+    this.note("visible");
+    if (this.hiddenSince !== null) this.hiddenMs += performance.now() - this.hiddenSince;
+    this.hiddenSince = null;
+  }
+}
