@@ -74,6 +74,8 @@ def _check_that_is_due(annotator: Annotator) -> Chosen | None:
     """A gold task or a repeat, if its turn has come and there is one; one that could not be given
     when it was due comes as soon as it can."""
     campaign = annotator.campaign
+    if not campaign.gold_share and not campaign.repeat_share:
+        return None
     given = annotator.assignments.filter(purpose__in=COUNTED).aggregate(
         all=Count("id"),
         gold=Count("id", filter=Q(purpose=Purpose.GOLD)),

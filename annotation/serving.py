@@ -29,7 +29,6 @@ looks for a task to take never waits for one while holding any lock: PostgreSQL 
 row that turns out not to qualify after the wait, and two who look would hold each other up.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -68,10 +67,10 @@ def lease(annotator: Annotator, *, now: datetime, ahead: int = AHEAD) -> list[As
 @transaction.atomic
 def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[Assignment]:
     # One request of an annotator at a time: two tabs must not take two sets.
-    annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
+    annotator = _locked_annotator(annotator.id)
     if annotator.stopped_at:
         return []
-    _lock_budgets([annotator.campaign_id])
+    _lock_budgets(annotator.campaign)
     stage = stage_of(annotator)
     held = _renew(annotator, stage.purposes, now=now, ahead=ahead)
     while len(held) < ahead and _may_take_more(annotator, now=now):
@@ -113,8 +112,8 @@ def judge(
 
     answer : see the campaign's kind. Raises PlaceTaken (nothing is recorded) and InvalidAnswer.
     """
-    annotator = Annotator.objects.select_for_update(no_key=True).get(id=assignment.annotator_id)
-    _lock_budgets([annotator.campaign_id])
+    annotator = _locked_annotator(assignment.annotator_id)
+    _lock_budgets(annotator.campaign)
     assignment = locked(Assignment.objects).get(id=assignment.id)
     assignment.annotator = annotator
     campaign = annotator.campaign
@@ -145,10 +144,10 @@ def judge(
 def release_ended(*, now: datetime) -> int:
     """Give back the places of all assignments whose lease ended without a judgment."""
     ended = Assignment.objects.filter(holds_place=True, lease_ends__lte=now)
-    campaigns = set(ended.values_list("task__campaign_id", flat=True))
+    campaigns = Campaign.objects.in_bulk(set(ended.values_list("task__campaign_id", flat=True)))
     if not campaigns:
         return 0
-    _lock_budgets(campaigns)
+    _lock_budgets(*campaigns.values())
     rows = list(
         locked(ended, skip_locked=True)
         .select_related("annotator", "task__campaign")
@@ -160,7 +159,7 @@ def release_ended(*, now: datetime) -> int:
 @transaction.atomic
 def give_back(assignment: Assignment, *, now: datetime) -> None:
     """End a lease early, because its images cannot be shown. A judgment that exists stays."""
-    _lock_budgets([assignment.annotator.campaign_id])
+    _lock_budgets(assignment.annotator.campaign)
     assignment = locked(Assignment.objects).get(id=assignment.id)
     if _give_back(assignment):
         Assignment.objects.filter(id=assignment.id).update(given_back_at=now)
@@ -250,9 +249,10 @@ def _first_open(annotator: Annotator, *, now: datetime) -> int | None:
 # --- the campaign's budget: people's judgments that count, and the leases that may give them ------
 
 
-def _lock_budgets(campaigns: Iterable[int]) -> None:
-    budgeted = Campaign.objects.filter(id__in=campaigns, budget__isnull=False).order_by("id")
-    list(locked(budgeted).values_list("id"))
+def _lock_budgets(*campaigns: Campaign) -> None:
+    budgeted = [each.id for each in campaigns if each.budget is not None]
+    if budgeted:
+        list(locked(Campaign.objects).filter(id__in=budgeted).order_by("id").values_list("id"))
 
 
 def _is_budgeted(annotator: Annotator, purpose: str) -> bool:
@@ -272,6 +272,10 @@ def _return_budget(assignment: Assignment) -> None:
     if _is_budgeted(assignment.annotator, assignment.purpose):
         campaign = Campaign.objects.filter(id=assignment.annotator.campaign_id)
         campaign.update(budget_left=F("budget_left") + 1)
+
+
+def _locked_annotator(annotator_id: int) -> Annotator:
+    return locked(Annotator.objects.select_related("campaign")).get(id=annotator_id)
 
 
 def locked(rows, *, skip_locked: bool = False):
