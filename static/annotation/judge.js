@@ -29,6 +29,12 @@ function way() {
   return ways.includes(FLIP) ? FLIP : null;
 }
 
+/** What a copy is called: by its side, or in one place by a letter. */
+function nameOf(position, isInPlace = way() === FLIP) {
+  if (isInPlace) return position === "left" ? gettext("Copy A") : gettext("Copy B");
+  return position === "left" ? gettext("The left copy") : gettext("The right copy");
+}
+
 const judging = new Judging({
   words: {
     progress: (number, total) =>
@@ -37,6 +43,15 @@ const judging = new Judging({
       interpolate(ngettext("You judged %(count)s pair.", "You judged %(count)s pairs.", count), {
         count,
       }),
+    feedback: (isRight, closest) => {
+      const copy = nameOf(closest);
+      return isRight
+        ? interpolate(gettext("Yes. %(copy)s is closer to the original."), { copy })
+        : interpolate(
+            gettext("Not this time: the other one is closer. %(copy)s is more like the original."),
+            { copy },
+          );
+    },
     placeTaken: () =>
       gettext("You were away for long, and others have judged that pair meanwhile. Here is another."),
   },
@@ -50,11 +65,8 @@ const judging = new Judging({
       right: ["right"],
     }),
   }),
-  describe: (position, view) => {
-    if (position === "original") return gettext("The original");
-    if (view === "place") return position === "left" ? gettext("Copy A") : gettext("Copy B");
-    return position === "left" ? gettext("The left copy") : gettext("The right copy");
-  },
+  describe: (position, view) =>
+    position === "original" ? gettext("The original") : nameOf(position, view === "place"),
   onPresent: () => {
     tellWay();
     tellZoom(1);

@@ -14,7 +14,7 @@ import { Record } from "./record.js";
 import { Remark } from "./remark.js";
 import { Stage, load } from "./stage.js";
 import { Sureness } from "./sureness.js";
-import { gettext, interpolate, ngettext } from "./words.js";
+import { endingWords, gettext, interpolate, ngettext, warningWords } from "./words.js";
 
 const DAY_MS = 24 * 3600 * 1000; // longer than anybody judges, and all that the server takes
 const SOONEST_SURE_MS = 300; // after the choice: a double click must not answer both
@@ -28,7 +28,8 @@ const PAN_KEYS = {
 export class Judging {
   /**
    * What a page adds:
-   *   words           progress(number, total), judged(count), placeTaken(): in its own terms
+   *   words           progress(number, total), judged(count), placeTaken() and, of practice,
+   *                   feedback(isRight, closest): in its own terms
    *   fitsWindow      () => whether the window has room for a question
    *   showing         which views are on the screen at once (stage.js)
    *   positions       (assignment) => what each view can show (stage.js)
@@ -89,6 +90,7 @@ export class Judging {
     this.chosen = null; // {answer, at}: the choice, until it is told how sure it is
     this.isOpen = false; // whether answers are taken, or must wait
     this.isCovered = false;
+    this.afterFeedback = null; // what the server said, while practice tells what was right
     this.isBlocked = false; // whether the window or the screen keeps it from the screen
     this.listen();
   }
@@ -116,6 +118,7 @@ export class Judging {
   /** Goes on with what the server wants; a question on the screen stays if it is still wanted. */
   goOn(todo) {
     this.todo = todo;
+    if (todo.warnings.length) notice(warningWords(todo.warnings));
     const open = this.openAssignments();
     this.preload(open);
     this.tellProgress();
@@ -189,15 +192,16 @@ export class Judging {
   }
 
   finish() {
-    const { judged, is_open: isOpen } = this.todo;
-    part("thanks-count").textContent = this.page.words.judged(judged);
-    if (!judged) {
-      part("thanks-title").textContent = gettext("Nothing to judge at present");
-      part("thanks-count").textContent = isOpen
-        ? gettext("Others are judging what is left, or have finished. Please come back later by the same link.")
-        : gettext("This study takes no answers at present.");
-    }
+    const { judged, is_open: isOpen, ending } = this.todo;
+    const [title, text] = endingWords(ending.outcome, isOpen);
+    part("thanks-title").textContent = title;
+    part("thanks-text").textContent = text;
+    part("thanks-count").textContent = judged ? this.page.words.judged(judged) : "";
     part("thanks-more").hidden = !judged;
+    part("ending").hidden = !ending.code;
+    part("code").textContent = ending.code;
+    part("back").hidden = !ending.back;
+    if (ending.back) part("back").href = ending.back;
     show("thanks");
     part("thanks").focus();
   }
@@ -299,7 +303,8 @@ export class Judging {
     await this.outbox.deliver((...answer) => this.acknowledge(...answer));
     this.tellConnection();
     // Another tab may have sent the last ones, and heard what comes next.
-    if (!this.turn && !isShowing("thanks") && !isShowing("failed")) await this.ask();
+    const isAtRest = this.turn || this.afterFeedback || isShowing("thanks") || isShowing("failed");
+    if (!isAtRest) await this.ask();
   }
 
   acknowledge(given, status, todo) {
@@ -310,7 +315,26 @@ export class Judging {
       this.answered.delete(given.assignment);
       notice(gettext("The server did not take this answer. Please reload the page."));
     }
-    if (todo?.assignments) this.goOn(todo);
+    if (!todo?.assignments) return;
+    if (todo.feedback) this.tellFeedback(todo);
+    else this.goOn(todo);
+  }
+
+  /** After a practice answer, beneath its pictures: what was right, until it was read. */
+  tellFeedback(todo) {
+    const { is_right: isRight, closest } = todo.feedback;
+    this.afterFeedback = todo;
+    part("feedback-words").textContent = this.page.words.feedback(isRight, closest);
+    part("feedback").hidden = false;
+    part("feedback-go-on").focus();
+  }
+
+  endFeedback() {
+    const todo = this.afterFeedback;
+    if (!todo) return;
+    this.afterFeedback = null;
+    part("feedback").hidden = true;
+    this.goOn(todo);
   }
 
   /** Viewing conditions, as numbers; docs/judgments.md describes each. */
@@ -330,9 +354,19 @@ export class Judging {
   tellProgress() {
     const done = this.todo.judged + this.outbox.size;
     part("progress-bar").value = done;
-    part("progress").textContent = this.openAssignments().length
-      ? this.page.words.progress(Math.min(done + 1, this.total), this.total)
-      : "";
+    part("progress").textContent = this.openAssignments().length ? this.progressWords(done) : "";
+  }
+
+  progressWords(done) {
+    const { stage } = this.todo;
+    if (!stage) return this.page.words.progress(Math.min(done + 1, this.total), this.total);
+    const number = Math.min(stage.done + this.outbox.size + 1, stage.of);
+    return interpolate(
+      stage.name === "practice"
+        ? gettext("Practice %(number)s of %(total)s")
+        : gettext("Quiz %(number)s of %(total)s"),
+      { number, total: stage.of },
+    );
   }
 
   tellConnection() {
@@ -411,6 +445,7 @@ export class Judging {
       button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
     }
     part("retry").addEventListener("click", () => this.start());
+    part("feedback-go-on").addEventListener("click", () => this.endFeedback());
   }
 
   press(event) {

@@ -59,6 +59,13 @@ const judging = new Judging({
       interpolate(ngettext("You judged %(count)s set.", "You judged %(count)s sets.", count), {
         count,
       }),
+    feedback: (isRight, closest) =>
+      interpolate(
+        isRight
+          ? gettext("Yes. %(copy)s is closest to the original.")
+          : gettext("Not this time: %(copy)s is closest to the original."),
+        { copy: nameOf(closest) },
+      ),
     placeTaken: () =>
       gettext("You were away for long, and others have judged that set meanwhile. Here is another."),
   },

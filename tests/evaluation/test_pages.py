@@ -633,3 +633,19 @@ def test_an_error_of_ours_is_told_without_a_stack_trace(as_researcher, monkeypat
     assert response.status_code == 500
     assert "Something went wrong here" in response.content.decode()
     assert "secret detail" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("psnr", "words"), [(31, "There is no task whose answer"), (40, "4 tasks")]
+)
+def test_the_page_tells_whether_there_are_gold_tasks(as_researcher, psnr, words):
+    study = factories.study(bpp=("0.23", "1.0"), ready=False, gold_share=0.1)
+    study.reconstructions.all().delete()
+    for source in study.sources.all():
+        for codec in study.codecs:
+            for bpp, decibels in (("0.23", 30), ("1.0", psnr)):
+                study.reconstructions.add(
+                    factories.reconstruction(source, codec, bpp=bpp, psnr=decibels)
+                )
+    launching.advance(study.id)
+    assert words in text_of(page(as_researcher, "study"))
