@@ -25,7 +25,12 @@ import numpy as np
 
 from annotation.kinds import KINDS, Ranking
 from annotation.models import Campaign, Judgment, Purpose, Task
-from annotation.records import JudgmentRecord, content_names, judgment_records
+from annotation.records import (
+    JudgmentRecord,
+    complete_records,
+    content_names,
+    judgment_records,
+)
 from annotation.stimuli import shown_png
 from codecs_registry.models import Reconstruction, stratum_name
 from codecs_registry.responses import csv_lines
@@ -230,6 +235,12 @@ def _lines(campaign: Campaign, records: Iterable[JudgmentRecord]) -> Iterator[st
             for record in records
         ),
     )
+
+
+def judgments_jsonl(campaign: Campaign) -> Iterator[str]:
+    """All that is stored of each judgment (docs/judgments.md), a JSON object a line."""
+    for each in complete_records(campaign):
+        yield json.dumps(each, ensure_ascii=False) + "\n"
 
 
 def csv_files(campaign: Campaign, *, provenance: dict) -> Files:

@@ -123,6 +123,50 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
         )
 
 
+def complete_records(campaign: Campaign) -> Iterator[dict]:
+    """All that is stored of each judgment, practice and quiz too, as plain values, streamed."""
+    made = {
+        each.id: {
+            "codec": each.codec,
+            "version": each.codec_version,
+            "target_bpp": each.stratum,
+            "actual_bpp": each.actual_bpp,
+        }
+        for each in Reconstruction.objects.filter(tasks__campaign=campaign).distinct()
+    }
+    contents = content_names(campaign)
+    judgments = (
+        Judgment.objects.filter(assignment__task__campaign=campaign)
+        .select_related("assignment__task__source", "assignment__annotator")
+        .order_by("id")
+    )
+    for judgment in judgments.iterator(chunk_size=2000):
+        assignment = judgment.assignment
+        task, who = assignment.task, assignment.annotator
+        shown = assignment.shown
+        yield {
+            "annotator": annotator_name(who.id, is_simulated=who.is_simulated),
+            "purpose": assignment.purpose,
+            "task": task.id,
+            "content": contents[task.source_id],
+            "sha256": task.source.sha256,
+            "stratum": task.stratum,
+            "crop": task.crop,
+            "shown": [made[each] for each in shown],
+            "closest": shown.index(task.closest_id) if task.closest_id else None,
+            "ranks": judgment.ranks,
+            "response_ms": judgment.response_ms,
+            "confidence": judgment.confidence,
+            "remark": judgment.remark,
+            "viewing": judgment.viewing,
+            "events": judgment.events,
+            "conditions": who.conditions,
+            "leased_at": assignment.leased_at.isoformat(),
+            "judged_at": judgment.judged_at.isoformat(),
+            "simulated": who.is_simulated,
+        }
+
+
 def annotator_name(annotator_id: int, *, is_simulated: bool) -> str:
     """A pseudonym that is stable within a campaign and cannot be turned into a link."""
     return f"{'simulated' if is_simulated else 'annotator'}-{annotator_id}"

@@ -29,5 +29,6 @@ urlpatterns = [
     path("studies/<slug:slug>/report.html", views.report, name="report"),
     path("studies/<slug:slug>/results.json", views.analysis_json, name="analysis-json"),
     path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),
+    path("studies/<slug:slug>/judgments.jsonl", views.download_everything, name="judgments-jsonl"),
     path("studies/<slug:slug>/2afc.zip", views.download_dataset, name="dataset-zip"),
 ]

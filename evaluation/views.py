@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from zipstream import ZipStream
 
-from annotation.datasets import bapps_files, judgments_csv
+from annotation.datasets import bapps_files, judgments_csv, judgments_jsonl
 from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
@@ -178,6 +178,15 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
 def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     lines = judgments_csv(_study(slug).campaign)
     return download(lines, "text/csv", f"{slug}-judgments.csv")
+
+
+@login_required
+@never_cache
+@require_GET
+def download_everything(request: HttpRequest, slug: str) -> StreamingHttpResponse:
+    """All that is stored of each judgment: viewing conditions, what was looked at, practice."""
+    lines = judgments_jsonl(_study(slug).campaign)
+    return download(lines, "application/jsonl", f"{slug}-judgments.jsonl")
 
 
 @login_required

@@ -1,10 +1,13 @@
 """Judgments as rows: the right codec was on the right side and was chosen by the right person."""
 
+import json
+
 import pytest
 
 from annotation import serving
+from annotation.datasets import judgments_jsonl
 from annotation.models import Assignment
-from annotation.records import content_names, judgment_records
+from annotation.records import complete_records, content_names, judgment_records
 from tests import factories
 from tests.factories import NOW
 
@@ -100,3 +103,29 @@ def test_source_images_of_one_name_stay_apart():
         other.id: "IMG_2.png",
     }
     assert len(set(names.values())) == 3
+
+
+def test_all_that_is_stored_of_each_judgment_is_in_the_complete_records():
+    study = factories.study(bpp=("0.23", "1.0"), practice={"tasks": 1}, judgments_per_task=1)
+    who = factories.annotator(study.campaign, practice_owed=1, conditions={"px_per_mm": 3.8})
+    held = serving.lease(who, now=NOW)
+    events = [[0, "sides"], [900, "original-on"]]
+    serving.judge(
+        held[0],
+        answer="left",
+        response_ms=1500,
+        viewing={"flips": 1},
+        events=events,
+        confidence=2,
+        remark="blurred",
+        now=NOW,
+    )
+    factories.judge_all(who)
+    records = list(complete_records(study.campaign))
+    assert [each["purpose"] for each in records] == ["practice"] + ["measure"] * 4
+    first = records[0]
+    assert (first["events"], first["confidence"], first["remark"]) == (events, 2, "blurred")
+    assert (first["viewing"], first["conditions"]) == ({"flips": 1}, {"px_per_mm": 3.8})
+    assert first["shown"][first["closest"]]["target_bpp"] == "1.0"
+    assert {each["target_bpp"] for each in first["shown"]} == {"0.23", "1.0"}
+    assert json.loads(next(iter(judgments_jsonl(study.campaign)))) == first
