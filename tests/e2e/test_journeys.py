@@ -231,11 +231,11 @@ def test_holding_space_shows_the_original_in_place_of_both_copies(stack, photogr
                   .map(image => image.src.split("/").pop()).join())"""
         )
 
-    assert shown() == ["left.png", "original.png", "right.png"]
+    assert shown() == ["left", "original", "right"]
     page.keyboard.down("Space")
-    assert shown() == ["original.png", "original.png", "original.png"]
+    assert shown() == ["original", "original", "original"]
     page.keyboard.up("Space")
-    assert shown() == ["left.png", "original.png", "right.png"]
+    assert shown() == ["left", "original", "right"]
     assert stored_choices(stack, "Flip") == {}
 
 
@@ -303,12 +303,12 @@ def test_a_picture_that_does_not_arrive_is_no_answer_and_its_pair_is_given_back(
     stack, photographs, page
 ):
     launched = stack.launch_study("Broken", photographs, bpp=[0.5], judgments_per_annotator=1)
-    page.route("**/stimuli/**/left.png", lambda route: route.abort())
+    page.route("**/stimuli/**/left", lambda route: route.abort())
     page.goto(launched["annotation_link"])
     press_start(page)
     page.wait_for_selector("button:focus:has-text('Try again')")
     assert page.is_visible("text=The pictures could not be shown")
-    page.unroute("**/stimuli/**/left.png")
+    page.unroute("**/stimuli/**/left")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-painted]")
     assert stored_choices(stack, "Broken") == {}
@@ -356,7 +356,7 @@ def test_stored_response_times_are_those_from_paint_to_key(stack, photographs, p
         time.sleep(0.3)
         route.continue_()
 
-    page.route("**/right.png", late)
+    page.route("**/stimuli/**/right", late)
     page.add_init_script(WATCH_THE_SCREEN)
     token = begin(page, launched["annotation_link"])
     truth = {}

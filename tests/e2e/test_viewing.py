@@ -45,7 +45,7 @@ def views(stack, photographs) -> str:
 @pytest.fixture(scope="module")
 def asking(stack, photographs) -> str:
     """Of one that asks for all that can be asked with an answer."""
-    viewing = {"minimum_s": 0.8, "limit_s": 1.2, "confidence": True, "remark": True}
+    viewing = {"minimum_s": 2, "limit_s": 2.5, "confidence": True, "remark": True}
     return launch(stack, photographs, "Asking", bpp=[0.5], viewing=viewing)
 
 
@@ -247,7 +247,7 @@ def test_answers_wait_for_the_minimum_pictures_go_at_the_limit_and_all_is_stored
     stack, asking, page
 ):
     first = begin(page, asking)
-    assert page.is_visible("text=Look first: answers are taken after 0.8 s.")
+    assert page.is_visible("text=Look first: answers are taken after 2 s.")
     assert page.get_attribute("[data-closest=left]", "aria-disabled") == "true"
     page.wait_for_timeout(SOON_MS)
     page.keyboard.press("1")
@@ -277,7 +277,7 @@ def test_answers_wait_for_the_minimum_pictures_go_at_the_limit_and_all_is_stored
         *("remark-on", "remark-off", "chosen"),
     ]
     at = {code: at for at, code in judgment["events"]}
-    assert at["covered"] == pytest.approx(1200, abs=100)
+    assert at["covered"] == pytest.approx(2500, abs=250)
     assert judgment["response_ms"] == at["chosen"], "that of the choice"
 
 
