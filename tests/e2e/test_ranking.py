@@ -108,3 +108,44 @@ def test_copies_share_a_place_where_ties_are_allowed(stack, photographs, page):
     page.keyboard.press("Enter")
     wait_for_next(page, token)
     assert stored(stack, "Ties") == [[1, 1, 2]]
+
+
+def test_a_ranking_is_given_by_touch_on_a_phone(stack, photographs, browser):
+    launched = launch(stack, photographs, "Touch")
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
+    page = context.new_page()
+    page.goto(launched["annotation_link"])
+    page.tap("button:has-text('Start')")
+    page.wait_for_selector("[data-painted]")
+    token = page.get_attribute("[data-judge]", "data-painted")
+    for copy in "123":
+        page.tap(f"[data-tray] [data-copy='{copy}']")
+    drag_by_touch(page, "[data-tray] [data-copy='3']", "[data-tray] [data-copy='1']")
+    assert order_on_page(page) == ["3", "1", "2"]
+    page.tap("[data-farther]")
+    assert order_on_page(page) == ["1", "3", "2"]
+    page.wait_for_timeout(SOONEST_ANSWER_MS)
+    page.tap("[data-done]")
+    wait_for_next(page, token)
+    page.wait_for_function("document.querySelector('[data-judge]').dataset.unsent === '0'")
+    assert stored(stack, "Touch") == [[1, 3, 2]]
+    context.close()
+
+
+def drag_by_touch(page, what: str, to: str) -> None:
+    (x, y), (to_x, to_y) = (
+        (box["x"] + 20, box["y"] + 20)
+        for box in (page.locator(each).bounding_box() for each in (what, to))
+    )
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind: str, *points) -> None:
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    send("touchStart", {"x": x, "y": y})
+    for step in range(1, 9):
+        part = step / 8
+        send("touchMove", {"x": x + (to_x - x) * part, "y": y + (to_y - y) * part})
+    send("touchEnd")
