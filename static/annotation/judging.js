@@ -192,14 +192,15 @@ export class Judging {
   }
 
   finish() {
-    const { judged, is_open: isOpen, ending } = this.todo;
+    const { judged, is_open: isOpen } = this.todo;
+    const ending = this.todo.ending ?? { outcome: judged ? "completed" : "full" };
     const [title, text] = endingWords(ending.outcome, isOpen);
     part("thanks-title").textContent = title;
     part("thanks-text").textContent = text;
     part("thanks-count").textContent = judged ? this.page.words.judged(judged) : "";
     part("thanks-more").hidden = !judged;
     part("ending").hidden = !ending.code;
-    part("code").textContent = ending.code;
+    part("code").textContent = ending.code ?? "";
     part("back").hidden = !ending.back;
     if (ending.back) part("back").href = ending.back;
     show("thanks");
