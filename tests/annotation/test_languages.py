@@ -215,6 +215,15 @@ def test_a_language_chosen_on_the_page_counts_more_than_the_browsers(client):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("language", ["en", "de", "ar"])
+def test_languages_to_choose_from_have_their_own_names_whatever_the_page_speaks(client, language):
+    page = client.get(link(factories.open_campaign(1), language=language)).content.decode()
+    names = dict(re.findall(r'lang="(\w+)"(?: aria-current="true")?>([^<]*)</a>', page))
+    assert names == {"en": "English", "de": "Deutsch", "ar": "العربيّة"}
+    assert re.search(r'lang="(\w+)" aria-current="true"', page)[1] == language
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("query", [{"language": "de"}, {}])
 def test_who_joined_stays_in_the_language_of_joining_whatever_the_browser_asks_later(client, query):
     campaign = factories.open_campaign(1)
