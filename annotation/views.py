@@ -187,11 +187,10 @@ def _begin(request: HttpRequest, annotator: Annotator) -> HttpResponse:
 def _expected_total(campaign: Campaign) -> int:
     """How many questions an annotator will meet: gold tasks and repeats come on top of what is
     measured, about so many."""
-    measured = campaign.measured_tasks.count()
+    quota = campaign.judgments_per_annotator
+    measured = campaign.measured_tasks.order_by()[:quota].count()  # no more than matter
     total = ceil(measured / (1 - min(campaign.gold_share + campaign.repeat_share, 0.9)))
-    if campaign.judgments_per_annotator is not None:
-        total = min(total, campaign.judgments_per_annotator)
-    return total
+    return total if quota is None else min(total, quota)
 
 
 @never_cache

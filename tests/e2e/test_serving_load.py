@@ -53,7 +53,7 @@ class ByChance(SimulatedAnnotator):
 
     def take_part(self, campaign_token: str, stack) -> dict[str, str]:
         """What the server acknowledged: answers by assignment token."""
-        self.join(campaign_token, simulation_pass="")
+        self.begin(campaign_token)
         acknowledged = self.judge(2).assignments
         match self.chance.choice(["stay", "give back", "leave"], p=[0.7, 0.2, 0.1]):
             case "give back":
@@ -62,6 +62,13 @@ class ByChance(SimulatedAnnotator):
                 end_leases(stack, self.page.split("/")[2])
                 return acknowledged
         return acknowledged | self.judge(10).assignments
+
+    def begin(self, campaign_token: str) -> None:
+        """Press "Start", as people do."""
+        address = f"/c/{campaign_token}/"
+        self._send("GET", address)
+        token = self.client.cookies["csrftoken"]
+        self.page = self._send("POST", address, data={"csrfmiddlewaretoken": token}).url.path
 
     def give_back(self) -> None:
         held = self._send("POST", urljoin(self.page, "next")).json()["assignments"]
@@ -160,7 +167,8 @@ def judge_while_killing(stack, campaigns: list[str], web: Web) -> dict[str, str]
                 *(web.kill_a_worker, web.restart_the_server),
             ):
                 threading.Event().wait(chance.uniform(0.3, 1.5))
-                assert not all(each.done() for each in running), "too late to matter"
+                done = [each.result() for each in running if each.done()]  # tells what went wrong
+                assert len(done) < ANNOTATORS, "too late to matter"
                 strike(chance)
         for each in running:
             each.result()

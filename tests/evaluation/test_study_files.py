@@ -1,6 +1,7 @@
 """Study files: whatever is written in one, it is a study or it is told what is wrong, by field."""
 
 import itertools
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ from django.utils.text import slugify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotation.options import Options
 from codecs_registry.codecs.webp import WebP
 from evaluation.study_files import DEFAULT_BPP, InvalidStudy, StudySpecification, read_study_file
 
 GOOD = {"name": "Sea", "images": "holiday", "codecs": ["webp", "jpeg"]}
-FIELDS = list(StudySpecification.__dataclass_fields__)
+OPTIONS = list(Options().as_dict())
+FIELDS = [*(set(StudySpecification.__dataclass_fields__) - {"options"}), *OPTIONS]
 
 
 def check(**fields) -> StudySpecification:
@@ -59,7 +62,8 @@ def test_anything_gives_a_study_or_names_the_fields_in_question(given_fields, un
     except InvalidStudy as error:
         problems = error.problems
     if problems:
-        assert set(problems) <= {*asked, "name", "images", "codecs"}
+        named = {problem.split(".")[0] for problem in problems}  # of a table, the place in it
+        assert named <= {*(each.split(".")[0] for each in asked), "name", "images", "codecs"}
         assert all(problem and isinstance(problem, str) for problem in problems.values())
     else:
         assert set(asked) <= set(FIELDS)
@@ -268,3 +272,49 @@ def test_a_ranking_takes_three_to_eight_codecs(codecs, problem):
             {"name": "Sea", "images": "sea", "codecs": codecs, "task": "ranking"}
         )
     assert problem in refused.value.problems["codecs"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "place", "words"),
+    [
+        ({"gold_share": 0.1, "bpp": [1, 2]}, "gold_share", "2.5 times as much"),
+        ({"practice": {"tasks": 2}, "bpp": [1]}, "practice.tasks", "2.5 times as much"),
+        ({"practice": {"quiz": 2}, "bpp": [1]}, "practice.quiz", "2.5 times as much"),
+        (
+            {"rules": [{"check": "gold", "action": "stop", "share": 0}]},
+            "rules.1.check",
+            "gold_share",
+        ),
+        (
+            {"rules": [{"check": "repeats", "action": "stop", "share": 0}]},
+            "rules.1.check",
+            "repeat_share",
+        ),
+        (
+            {"rules": [{"check": "too fast", "action": "practice", "share": 0}]},
+            "rules.1.action",
+            "needs practice.tasks",
+        ),
+        (
+            {
+                "task": "ranking",
+                "codecs": ["avif", "jpeg", "webp"],
+                "viewing": {"views": ["flip"]},
+            },
+            "viewing.views",
+            "a ranking has a view of its own",
+        ),
+    ],
+)
+def test_what_cannot_be_had_together_is_refused_with_the_reason(asked, place, words):
+    assert words in problems_of(GOOD | asked)[place]
+
+
+def test_the_docs_example_of_annotators_is_a_study():
+    text = (
+        Path("docs/annotators.md").read_text(encoding="utf-8").split("```toml")[1].split("```")[0]
+    )
+    asked = tomllib.loads(text)
+    asked["crowd"] |= {"platform": "prolific", "completed": "C1"}
+    study = check(**asked, gold_share=0.05)
+    assert study.options.rules[0].share == 0.3
