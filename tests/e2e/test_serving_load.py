@@ -259,7 +259,7 @@ def test_the_rules_hold_for_many_annotators_while_web_processes_are_killed(stack
     assert (left, held) == (0, budget), "it was run for, too"
 
     people = what_annotators_were_given(stack)
-    assert len(people) == ANNOTATORS
+    assert len(people) >= ANNOTATORS, "who pressed Start as a server died pressed it twice"
     assert sum(each.never_released for each in people) > ANNOTATORS / 2
     for each in people:
         assert abs(each.gold - SHARE * each.given) <= 1
