@@ -231,8 +231,13 @@ def my_data(request: HttpRequest, token: str) -> HttpResponse:
         response = _say(request, "withdrawn", status=200)
         response.delete_cookie(f"{COOKIE}{annotator.campaign_id}", samesite="Lax")
         return response
-    context = {"annotator": annotator, "about": people.everything_about(annotator)}
-    context["misses_sure"] = request.method == "POST"
+    platform = joining.PLATFORMS.get(annotator.platform)
+    context = {
+        "annotator": annotator,
+        "about": people.everything_about(annotator),
+        "platform": platform.label if platform else "",
+        "misses_sure": request.method == "POST",
+    }
     return render(request, "annotation/my_data.html", context)
 
 
