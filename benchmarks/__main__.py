@@ -10,14 +10,14 @@ import sys
 
 NAMES = (
     "rate_search",
-    "serving",
+    "serving_load",
     "start",
     "scaling",
     "krippendorff_alpha",
     "coverage",
     "active_sampling",
 )
-MEASUREMENTS = ("mean_curves", "encode_memory", "screening")
+MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness")
 
 
 def main() -> None:
