@@ -4,30 +4,39 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('codecs_registry', '0002_encodes_turns_and_distances'),
+        ("codecs_registry", "0002_encodes_turns_and_distances"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='reconstruction',
-            name='webp',
-            field=models.CharField(blank=True, db_default='', help_text='Blob: the same, as lossless WebP.', max_length=200),
+            model_name="reconstruction",
+            name="webp",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                help_text="Blob: the same, as lossless WebP.",
+                max_length=200,
+            ),
         ),
         migrations.AddField(
-            model_name='reconstruction',
-            name='webp_bytes',
+            model_name="reconstruction",
+            name="webp_bytes",
             field=models.PositiveIntegerField(null=True),
         ),
         migrations.AddField(
-            model_name='sourceimage',
-            name='webp',
-            field=models.CharField(blank=True, db_default='', help_text='Blob: the same, as lossless WebP.', max_length=200),
+            model_name="sourceimage",
+            name="webp",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                help_text="Blob: the same, as lossless WebP.",
+                max_length=200,
+            ),
         ),
         migrations.AddField(
-            model_name='sourceimage',
-            name='webp_bytes',
+            model_name="sourceimage",
+            name="webp_bytes",
             field=models.PositiveIntegerField(null=True),
         ),
     ]
