@@ -224,13 +224,13 @@ def _lines(campaign: Campaign, records: Iterable[JudgmentRecord]) -> Iterator[st
         records = (each for each in records if not each.is_gold)
     header = ("annotator", "content", "stratum", *answers, "response_ms", "submitted_at")
     return csv_lines(
-        (*header, "simulated"),
+        (*header, "repeat", "simulated"),
         (
             (
                 *(record.annotator, record.content, record.stratum),
                 *(getattr(record, FIELD.get(column, column)) for column in answers),
                 *(record.response_ms, record.submitted_at.isoformat()),
-                _truth(record.is_simulated),
+                *(_truth(record.repeats), _truth(record.is_simulated)),
             )
             for record in records
         ),

@@ -25,7 +25,7 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
         each for each in judgment_records(study.campaign) if each.is_simulated == wants_simulated
     ]
     result = _with_provenance(
-        summarise(*_tables(records, study.campaign.kind), options),
+        _summarise(records, study.campaign.kind, options),
         options,
         study=study.name,
         population=population,
@@ -44,7 +44,7 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
 def analyse_file(judgments: Judgments, *, name: str, options: Options | None = None) -> dict:
     """Analyse a file of judgments that was read; what of it was left out is told."""
     result = _with_provenance(
-        summarise(judgments.comparisons, judgments.rankings, options),
+        summarise(judgments.comparisons, judgments.rankings, options, repeats=judgments.repeats),
         options,
         file=name,
         format=judgments.format,
@@ -63,6 +63,13 @@ def _with_provenance(result: dict, options: Options | None, **about: object) -> 
     options = options or Options()
     seeds = {"bootstrap_seed": options.seed, "resamples": options.n_boot}
     return result | {"provenance": {**provenance(), **seeds, **about, "options": asdict(options)}}
+
+
+def _summarise(records: list[JudgmentRecord], kind: str, options: Options | None) -> dict:
+    again = [each for each in records if each.repeats]
+    comparisons, rankings = _tables([each for each in records if not each.repeats], kind)
+    repeats = _tables(again, kind)[0] if again else None
+    return summarise(comparisons, rankings, options, repeats=repeats)
 
 
 def _tables(records: list[JudgmentRecord], kind: str) -> tuple[Comparisons, Rankings | None]:
@@ -143,6 +150,7 @@ def _digest(records: Iterable[JudgmentRecord]) -> str:
         row = (
             *(each.annotator, each.content, each.stratum, *each.codecs, *map(str, each.ranks)),
             *([f"gold {each.closest}"] if each.is_gold else []),
+            *(["repeat"] if each.repeats else []),
         )
         digest.update("\x1f".join(row).encode() + b"\n")
     return digest.hexdigest()

@@ -146,9 +146,9 @@ class Format:
 
 FORMATS = {
     "comparisons": Format(
-        comparisons.COLUMNS, ("response_ms", "gold", "simulated"), _of_comparisons
+        comparisons.COLUMNS, ("response_ms", "gold", "repeat", "simulated"), _of_comparisons
     ),
-    "rankings": Format(rankings.COLUMNS, ("simulated",), _of_rankings),
+    "rankings": Format(rankings.COLUMNS, ("repeat", "simulated"), _of_rankings),
     "aic3": Format(
         (
             *("worker", "method", "img_num", "img_left", "img_pivot", "img_right"),

@@ -6,10 +6,11 @@ import csv
 import hashlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from evaluation.statistics.comparisons import Comparisons, InvalidComparisons
 from evaluation.statistics.file_formats import FORMATS, Rows, truth
@@ -39,8 +40,10 @@ class Judgments:
 
     comparisons : the pairwise judgments, never empty; of rankings, all their pairs.
     rankings : the rankings, where the file holds rankings; otherwise None.
-    n_rows : how many rows follow the header, all told: those of comparisons (or of rankings),
-        those that are malformed and those set aside.
+    repeats : the rows that say that they repeat an earlier question to see whether the annotator
+        agrees with themselves, as comparisons; otherwise None.
+    n_rows : how many rows follow the header, all told: those of comparisons (or of rankings) and of
+        repeats, those that are malformed and those set aside.
     malformed : the rows that could not be understood and are left out, by line.
     set_aside : how many rows were understood and left out, by cause.
     sha256 : of the file's bytes, in hexadecimal; of a text source, of its text in UTF-8.
@@ -49,6 +52,7 @@ class Judgments:
 
     comparisons: Comparisons
     rankings: Rankings | None
+    repeats: Comparisons | None
     n_rows: int
     malformed: tuple[Malformed, ...]
     set_aside: dict[str, int]
@@ -106,22 +110,39 @@ def read_judgments(
     elif simulated and rows.lines:
         raise InvalidComparisons("column simulated: expected simulated judgments, found none")
     columns = FORMATS[name].read(rows)
+    is_repeat = (
+        rows.meanings("repeat", truth) if "repeat" in rows.columns else [False] * len(rows.lines)
+    )
     used = rows.used()
     malformed = tuple(Malformed(line, rows.wrong[line]) for line in sorted(rows.wrong))
     if not used:
         raise InvalidComparisons(_nothing_to_use(rows, malformed, n_rows))
-    if len(used) < len(rows.lines):
-        columns = {key: [column[row] for row in used] for key, column in columns.items()}
-    ranked = Rankings.from_columns(**columns) if "ranking" in columns else None
+    again = [row for row in used if is_repeat[row]]
+    if len(again) == len(used):
+        raise InvalidComparisons("column repeat: expected a judgment that repeats none, found none")
+    ranked, found = _table(columns, [row for row in used if not is_repeat[row]])
     return Judgments(
-        comparisons=ranked.comparisons() if ranked else Comparisons.from_columns(**columns),
+        comparisons=found,
         rankings=ranked,
+        repeats=_table(columns, again)[1] if again else None,
         n_rows=n_rows,
         malformed=malformed,
         set_aside=rows.causes(),
         sha256=hashlib.sha256(data).hexdigest(),
         format=name,
     )
+
+
+def _table(
+    columns: dict[str, Sequence[Any]], rows: list[int]
+) -> tuple[Rankings | None, Comparisons]:
+    """Rows of columns as rankings, if they are, and as comparisons."""
+    if len(rows) < len(next(iter(columns.values()))):
+        columns = {key: [column[row] for row in rows] for key, column in columns.items()}
+    if "ranking" in columns:
+        ranked = Rankings.from_columns(**columns)
+        return ranked, ranked.comparisons()
+    return None, Comparisons.from_columns(**columns)
 
 
 def read_comparisons(source: Source, *, simulated: bool | None = None) -> Comparisons:

@@ -35,26 +35,37 @@ NO_RANKINGS = "it is a result of rankings, and these are pairs"
 
 
 def summarise(
-    comparisons: Comparisons, rankings: Rankings | None = None, options: Options | None = None
+    comparisons: Comparisons,
+    rankings: Rankings | None = None,
+    options: Options | None = None,
+    *,
+    repeats: Comparisons | None = None,
 ) -> Document:
     """Preferences, scales, agreement and screening, for each stratum.
 
     rankings : those that the comparisons were expanded from, if any.
+    repeats : answers to questions that their annotators were asked again to see whether they agree
+        with themselves. They count in that and in screening only: a person has one vote a question.
 
     Gold questions count in screening only. Returns a document of dicts, lists, strings, numbers
     and None: "confidence", "strata", "annotators", "screening" and "counts".
     """
     options = options or Options()
     asked = comparisons.without_gold()
-    reports = screen(comparisons)
+    everything = comparisons if repeats is None else comparisons.with_rows_of(repeats)
+    reports = screen(everything)
     flagged = () if options.screen == "none" else excluded(reports)
     left_out = flagged if options.screen == "exclude" else ()
     used = without(asked, left_out)
+    again = without(everything.without_gold(), left_out)
     document: Document = {
         "confidence": options.confidence,
         "strata": {
             stratum: summarise_stratum(
-                used.in_stratum(stratum), _rankings_in(rankings, stratum, left_out), options
+                used.in_stratum(stratum),
+                _rankings_in(rankings, stratum, left_out),
+                options,
+                again=again.in_stratum(stratum),
             )
             if stratum in used.strata
             else empty_stratum(options)
@@ -77,8 +88,9 @@ def summarise(
             },
         },
         "counts": {
-            "judgments": int(comparisons.weight.sum()),
+            "judgments": int(everything.weight.sum()),
             "gold": int(comparisons.weight.sum() - asked.weight.sum()),
+            "repeats": int(everything.weight.sum() - comparisons.weight.sum()),
             "left_out_by_screening": int(asked.weight.sum() - used.weight.sum()),
         },
     }
@@ -86,9 +98,14 @@ def summarise(
 
 
 def summarise_stratum(
-    comparisons: Comparisons, rankings: Rankings | None, options: Options
+    comparisons: Comparisons,
+    rankings: Rankings | None,
+    options: Options,
+    *,
+    again: Comparisons | None = None,
 ) -> Document:
-    """The results of one stratum."""
+    """The results of one stratum; again : the same judgments with what annotators were asked again,
+    if they were."""
     confidence = options.confidence
     scale, scale_reason, scale_fit = scale_document(comparisons, options)
     return {
@@ -103,7 +120,9 @@ def summarise_stratum(
         "pairs": [
             asdict(each) for each in preference.pairwise_table(comparisons, confidence=confidence)
         ],
-        "agreement": _agreement(comparisons, rankings, options),
+        "agreement": _agreement(
+            comparisons, rankings, options, again=comparisons if again is None else again
+        ),
         **_by(comparisons, options),
     }
 
@@ -182,7 +201,7 @@ def _win_shares(
 
 
 def _agreement(
-    comparisons: Comparisons, rankings: Rankings | None, options: Options
+    comparisons: Comparisons, rankings: Rankings | None, options: Options, *, again: Comparisons
 ) -> dict[str, Document]:
     votes = agreement.task_votes(comparisons)
     counts, contents = nominal_answers(comparisons)
@@ -209,7 +228,7 @@ def _agreement(
         "fleiss_kappa": lambda: agreement.fleiss_kappa(counts, rng=options.rng, **pairs),
         "gwet_ac1": lambda: agreement.gwet_ac1(counts, rng=options.rng, **pairs),
         "kendall_w": concordance,
-        "repeat_agreement": lambda: repeat_agreement(comparisons, rng=options.rng, **how),
+        "repeat_agreement": lambda: repeat_agreement(again, rng=options.rng, **how),
     }
     return {name: estimated(ask[name], comparisons) for name in AGREEMENT}
 

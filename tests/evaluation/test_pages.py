@@ -565,6 +565,7 @@ def test_the_judgments_that_are_downloaded_are_those_in_the_database(as_research
                 "gold": "",
                 "response_ms": str(judgment.response_ms),
                 "submitted_at": judgment.judged_at.isoformat(),
+                "repeat": "false",
                 "simulated": "true" if simulated else "false",
             }
         )

@@ -429,6 +429,7 @@ def test_gold_questions_are_no_part_of_results_and_tell_who_pays_attention():
     assert both["counts"] == {
         "judgments": len(ordinary.outcome) + 20,
         "gold": 20,
+        "repeats": 0,
         "left_out_by_screening": 0,
     }
     asked = {each["annotator"]: each for each in both["annotators"]}
@@ -496,6 +497,7 @@ def test_whom_screening_excludes_is_out_of_results_and_still_counted_and_reporte
     assert found["counts"] == {
         "judgments": len(everybody.outcome),
         "gold": 0,
+        "repeats": 0,
         "left_out_by_screening": extra,
     }
     assert "clicker" in [each["annotator"] for each in found["annotators"]]
@@ -591,3 +593,15 @@ def test_whom_screening_excludes_is_out_of_first_choices_too():
     expected = only(of_rankings(careful, model="bradley-terry"))
     for name in ("first_choice", "plackett_luce", "scale"):
         assert only(found)[name] == expected[name]
+
+
+def test_repeats_count_in_the_agreement_with_oneself_and_are_no_second_votes():
+    crowd = study()
+    again = crowd.where(np.arange(0, len(crowd.outcome), 7))
+    alone, found = summarise(crowd, options=FEW), summarise(crowd, options=FEW, repeats=again)
+    assert found["counts"]["repeats"] == len(again.outcome)
+    for stratum, expected in alone["strata"].items():
+        got = found["strata"][stratum]
+        assert got["agreement"]["repeat_agreement"]["value"] == 1.0
+        del got["agreement"]["repeat_agreement"], expected["agreement"]["repeat_agreement"]
+        assert got == expected
