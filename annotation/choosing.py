@@ -1,6 +1,7 @@
 """Which task an annotator is given next, and why: to measure, or to check their attention."""
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 from math import floor
 
@@ -25,7 +26,8 @@ def choose(annotator: Annotator, stage: Stage) -> Chosen | None:
     """What comes next for the annotator, whom the caller has locked; a task that measures comes
     locked, too. None: nothing is left."""
     if stage.purposes != COUNTED:
-        return _to_train_on(annotator, stage)
+        # Nobody is trained for nothing.
+        return _to_train_on(annotator, stage) if open_tasks(annotator).exists() else None
     task = _open_task(annotator)
     if task is None:
         return None
@@ -83,15 +85,19 @@ def _check_that_is_due(annotator: Annotator) -> Chosen | None:
     )
     seed = f"{campaign.seed}/{annotator.id}"
     if due(campaign.gold_share, given["all"], f"{seed}/gold") > given["gold"]:
-        unseen = gold_tasks(annotator).filter(~Exists(_given(annotator)))
-        recent = recent_sources(annotator)
-        task = _any_of(unseen.exclude(source_id__in=recent), annotator)
-        task = task or _any_of(unseen, annotator)
+        task = _gold_task(annotator)
         if task:
             return Chosen(task, Purpose.GOLD, orders.order(task, annotator, Purpose.GOLD))
-    if due(campaign.repeat_share, given["all"], f"{seed}/repeat") > given["repeats"]:
+    # Repeats are reckoned from the first task that could be one: before, none is old enough.
+    index = given["all"] - distance(annotator) - 1
+    if index >= 0 and due(campaign.repeat_share, index, f"{seed}/repeat") > given["repeats"]:
         return _repeat(annotator)
     return None
+
+
+def distance(annotator: Annotator) -> int:
+    """After how many other tasks one can be repeated."""
+    return max(FEWEST_BETWEEN, annotator.campaign.source_distance)
 
 
 def due(share: float, index: int, seed: str) -> int:
@@ -107,12 +113,22 @@ def due(share: float, index: int, seed: str) -> int:
     return stretch + (floor((stretch + drawn) / share) <= index)
 
 
+def _gold_task(annotator: Annotator) -> Task | None:
+    """One that did not check the annotator before; rather one that they did not practise on, of a
+    source image that rests."""
+    given = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
+    unused = gold_tasks(annotator).filter(~Exists(given.filter(purpose=Purpose.GOLD)))
+    unseen = unused.filter(~Exists(given))
+    recent = recent_sources(annotator)
+    for tasks in (unseen, unused):
+        task = _any_of(tasks.exclude(source_id__in=recent), annotator) or _any_of(tasks, annotator)
+        if task:
+            return task
+    return None
+
+
 def gold_tasks(annotator: Annotator) -> QuerySet[Task]:
     return Task.objects.filter(campaign=annotator.campaign, closest__isnull=False)
-
-
-def _given(annotator: Annotator) -> QuerySet[Assignment]:
-    return Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
 
 
 def _any_of(tasks: QuerySet[Task], annotator: Annotator) -> Task | None:
@@ -124,11 +140,10 @@ def _any_of(tasks: QuerySet[Task], annotator: Annotator) -> Task | None:
 
 def _repeat(annotator: Annotator) -> Chosen | None:
     recent = annotator.assignments.order_by("-id").values_list("id", flat=True)
-    distance = max(FEWEST_BETWEEN, annotator.campaign.source_distance)
     rested = (
         annotator.assignments.filter(purpose=Purpose.MEASURE, repeat=None)
         .exclude(judgment=None)
-        .exclude(id__in=list(recent[:distance]))
+        .exclude(id__in=list(recent[: distance(annotator)]))
         .order_by("id")
     )
     ids = list(rested.exclude(task__source_id__in=recent_sources(annotator)).values_list("id"))
@@ -149,11 +164,14 @@ def _to_train_on(annotator: Annotator, stage: Stage) -> Chosen | None:
     waiting = annotator.assignments.filter(purpose=purpose, judgment=None).count()
     if stage.done + waiting >= stage.of:
         return None
-    tasks = gold_tasks(annotator).annotate(
-        times=Count("assignments", filter=Q(assignments__annotator=annotator))
+    own = Assignment.objects.filter(annotator=annotator, task__closest__isnull=False)
+    times = Counter(own.values_list("task_id", flat=True))
+    ids = list(gold_tasks(annotator).order_by("id").values_list("id", flat=True))
+    fewest = min((times[each] for each in ids), default=0)
+    task = _any_of(
+        gold_tasks(annotator).filter(id__in=[each for each in ids if times[each] == fewest]),
+        annotator,
     )
-    fewest = tasks.order_by("times").values_list("times", flat=True).first()
-    task = _any_of(tasks.filter(times=fewest), annotator)
     if task is None:
         return None
     return Chosen(task, purpose, orders.order(task, annotator, purpose))

@@ -90,7 +90,7 @@ def launch(
     The same study again goes on where it was: failed encodes are tried again.
     Raises InvalidStudy if another study has the name, and leaves nothing behind.
     """
-    require_room(specification.options.viewing.crop, sources)
+    require_room(specification.options.viewing, sources)
     asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
     with transaction.atomic():
         study, is_new = _get_or_create(specification, asked, by=by)

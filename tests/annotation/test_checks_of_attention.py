@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from math import floor
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from hypothesis import given
@@ -15,11 +16,14 @@ from annotation.choosing import FEWEST_BETWEEN, due
 from annotation.datasets import judgments_csv, pairs
 from annotation.models import COUNTED, Judgment, Purpose
 from annotation.records import judgment_records
+from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
+from codecs_registry.pictures import write_png
 from evaluation import launching
 from evaluation.analysis import analyse_study
 from evaluation.models import PEOPLE
 from evaluation.statistics import read_judgments
+from evaluation.study_files import StudySpecification
 from tests import factories
 from tests.factories import NOW
 
@@ -200,6 +204,8 @@ def test_results_take_gold_tasks_for_screening_alone_and_repeats_for_agreement_w
     factories.judge_all(careful, choose=right_and_left)
     factories.judge_all(careless, choose=wrong)
     result = analyse_study(study, population=PEOPLE)
+    votes = sum(pair["n"] for stratum in result["strata"].values() for pair in stratum["pairs"])
+    assert votes == 2 * 24, "a person has one vote a task"
     found = {each["annotator"]: each for each in result["annotators"]}
     assert found[f"annotator-{careful.id}"]["gold_correct"] == 1.0
     assert found[f"annotator-{careless.id}"]["gold_correct"] == 0.0
@@ -216,6 +222,7 @@ def test_gold_rankings_are_right_when_the_better_coded_one_comes_first():
     study = checked_study(gold_share=0.3, task="ranking")
     gold = study.campaign.tasks.exclude(closest=None)
     assert {task.reconstructions.filter(target_bpp=1).count() for task in gold} == {1}
+    assert {task.parts.count() for task in gold} == {3}, "as many copies as in all others"
 
     def choose(is_careful):
         def ranks(assignment):
@@ -244,8 +251,59 @@ def test_files_mark_gold_and_datasets_hold_only_what_was_measured():
     judgments = read_judgments(io.StringIO(text))
     counted = Judgment.objects.filter(assignment__purpose__in=COUNTED)
     assert judgments.n_rows == counted.count()
+    repeats = counted.filter(assignment__purpose=Purpose.REPEAT).count()
+    assert len(judgments.repeats.outcome) == repeats > 0
+    assert len(judgments.comparisons.outcome) == counted.count() - repeats
     gold = [record for record in judgment_records(study.campaign) if record.is_gold]
     assert len(gold) == counted.filter(assignment__purpose=Purpose.GOLD).count()
     assert all(record.is_right for record in gold)
     found = pairs(study.campaign)
     assert [pair.votes for pair in found] == [1] * 24
+
+
+def test_a_ranking_has_no_gold_task_where_another_codecs_low_rate_may_be_as_close():
+    study = factories.study(
+        sources=1,
+        codecs=("avif", "jpeg", "webp"),
+        bpp=BPP,
+        task="ranking",
+        ready=False,
+        gold_share=0.1,
+    )
+    [source] = study.sources.all()
+    study.reconstructions.all().delete()
+    for codec, low_db, high_db in (("avif", 36, 45), ("jpeg", 28, 37), ("webp", 30, 44)):
+        for bpp, psnr in (("0.23", low_db), ("1.0", high_db)):
+            study.reconstructions.add(factories.reconstruction(source, codec, bpp=bpp, psnr=psnr))
+    assert launching.advance(study.id)
+    gold = study.campaign.tasks.exclude(closest=None)
+    assert {task.closest.codec for task in gold} == {"avif", "webp"}  # jpeg's 37 against avif's 36
+
+
+def test_practice_uses_up_no_check():
+    study = checked_study(sources=1, gold_share=0.3, practice={"tasks": 6})
+    who = factories.annotator(study.campaign, practice_owed=6)
+    factories.judge_all(who, choose=right_and_left)
+    assert purposes(who).count("gold") >= 2  # of six that it practised on
+
+
+def test_a_crop_is_gold_only_where_the_difference_lies_in_it():
+    flat = np.full((64, 96, 3), 120, np.uint8)
+    flat[:, 48:] = factories.pixels(48, 64, seed=5)
+    source = factories.source_image(flat)
+    asked = {"name": "Sea", "images": "-", "codecs": ["jpeg", "webp"], "bpp": list(BPP)}
+    more = {"viewing": {"crop": 16, "crops_per_image": 8}, "gold_share": 0.1}
+    study, _ = launching.launch(StudySpecification.from_mapping(asked | more), [source])
+    study.reconstructions.all().delete()
+    for codec in study.codecs:
+        for bpp, strength in (("0.23", 40), ("1.0", 4)):
+            noise = np.random.default_rng(1).normal(0, strength, (64, 48, 3))
+            copy = flat.copy()
+            copy[:, 48:] = np.clip(copy[:, 48:] + noise, 0, 255)
+            png = write_png(copy)
+            files = {"decoded": blobs.put(png, ".png"), "decoded_bytes": len(png)}
+            study.reconstructions.add(factories.reconstruction(source, codec, bpp=bpp, **files))
+    assert launching.advance(study.id)
+    gold = study.campaign.tasks.exclude(closest=None)
+    assert gold.count() == 2
+    assert all(task.crop[0] + task.crop[2] > 48 for task in gold), "not in the flat half"
