@@ -178,6 +178,16 @@ class Rule:
         )
 
 
+def _rules(checks: Checks) -> list["Rule"]:
+    rules: list[Rule] = []
+    for part in checks.parts("rules"):
+        rule = Rule.read(part)
+        if rule in rules:  # it would apply twice at once
+            part.problem("check", "and all else of this rule are those of an earlier one")
+        rules.append(rule)
+    return rules
+
+
 def _required_share(checks: Checks) -> float:
     if "share" not in checks.given:
         checks.problem("share", "is missing; it is a number from 0 to 1")
@@ -275,7 +285,7 @@ class Options:
             viewing=Viewing.read(checks.part("viewing")),
             requirements=Requirements.read(checks.part("requirements")),
             practice=Practice.read(checks.part("practice")),
-            rules=[Rule.read(each) for each in checks.parts("rules")],
+            rules=_rules(checks),
             crowd=Crowd.read(checks.part("crowd")),
             consent=checks.text("consent", default="", longest=LONGEST_TEXT),
             translations=_translations(checks.part("translations")),

@@ -49,6 +49,7 @@ def review(annotator: Annotator, assignment: Assignment, *, now: datetime) -> No
         count = CHECKS[rule.check](annotator, rule)
         if count.of >= rule.at_least and count.failed > rule.share * count.of:
             _apply(rule, count, annotator, now=now)
+            applied.append(asdict(rule))
 
 
 def _apply(rule: Rule, count: Count, annotator: Annotator, *, now: datetime) -> None:

@@ -73,7 +73,7 @@ def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[
     _lock_budgets(annotator.campaign)
     stage = stage_of(annotator)
     held = _renew(annotator, stage.purposes, now=now, ahead=ahead)
-    while len(held) < ahead and _may_take_more(annotator, now=now):
+    while len(held) < ahead and _may_take_more(annotator, stage.purposes, now=now):
         chosen = choosing.choose(annotator, stage)
         if chosen is None or not _take_budget(annotator, chosen.purpose):
             break
@@ -123,8 +123,12 @@ def judge(
     known = Judgment.objects.filter(assignment=assignment).first()
     if known:
         return known, False
-    if not assignment.holds_place and not _retake_place(assignment):
-        raise PlaceTaken
+    if not assignment.holds_place:
+        # A late answer counts beyond the quota. One to what was given back does not, or giving back
+        # and answering could go on without end.
+        was_given_back = assignment.given_back_at is not None and assignment.purpose in COUNTED
+        if (was_given_back and _has_enough(annotator)) or not _retake_place(assignment):
+            raise PlaceTaken
     judgment = Judgment.objects.create(
         assignment=assignment,
         ranks=ranks,
@@ -215,18 +219,22 @@ def _renew(
         if len(held) == ahead:
             break
         assignment.annotator = annotator
-        if assignment.holds_place or (not _has_enough(annotator) and _retake_place(assignment)):
+        is_free = assignment.holds_place or (
+            _may_take_more(annotator, purposes, now=now) and _retake_place(assignment)
+        )
+        if is_free:
             assignment.holds_place, assignment.lease_ends = True, now + LEASE
             held.append(assignment)
     Assignment.objects.filter(id__in=[each.id for each in held]).update(lease_ends=now + LEASE)
     return sorted(held, key=lambda each: each.id)
 
 
-def _may_take_more(annotator: Annotator, *, now: datetime) -> bool:
+def _may_take_more(annotator: Annotator, purposes: tuple[Purpose, ...], *, now: datetime) -> bool:
+    """Whether something can be leased to the annotator; practice and quiz are in no quota."""
     campaign = annotator.campaign
     is_open = campaign.state == Campaign.State.OPEN
     is_late = campaign.closes_at is not None and now >= campaign.closes_at
-    return is_open and not is_late and not _has_enough(annotator)
+    return is_open and not is_late and not (purposes == COUNTED and _has_enough(annotator))
 
 
 def _has_enough(annotator: Annotator) -> bool:
@@ -239,7 +247,7 @@ def _first_open(annotator: Annotator, *, now: datetime) -> int | None:
     """A task that the annotator could be given, if it were not being taken this instant."""
     annotator = Annotator.objects.select_related("campaign").get(id=annotator.id)
     campaign = annotator.campaign
-    may_not = annotator.stopped_at or not _may_take_more(annotator, now=now)
+    may_not = annotator.stopped_at or not _may_take_more(annotator, COUNTED, now=now)
     is_spent = campaign.budget_left == 0 and not annotator.is_simulated
     if may_not or is_spent or stage_of(annotator).purposes != COUNTED:
         return None

@@ -64,7 +64,7 @@ def mark_quiz(annotator: Annotator, *, now: datetime) -> None:
     more practice, or serve them no more. The caller has locked the annotator."""
     practice = annotator.campaign.options.practice
     stage = stage_of(annotator)
-    if stage.name != Purpose.QUIZ or stage.done < stage.of:
+    if annotator.stopped_at or stage.name != Purpose.QUIZ or stage.done < stage.of:
         return
     answers = _judged(annotator, Purpose.QUIZ).order_by("-id").select_related("assignment__task")
     right = sum(is_right(each) for each in answers[: stage.of])

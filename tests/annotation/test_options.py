@@ -94,6 +94,7 @@ def test_one_number_is_a_square():
         ({"rules": [{}]}, "rules.1.check", "is missing; it is one of gold"),
         ({"rules": [{"check": "gold", "action": "stop"}]}, "rules.1.share", "is missing"),
         ({"rules": [GOOD["rules"][0], 1]}, "rules", "a list of tables"),
+        ({"rules": GOOD["rules"] * 2}, "rules.2.check", "those of an earlier one"),
         ({"crowd": {"platform": "prolific"}}, "crowd.completed", "needs a completion code"),
         ({"crowd": {"completed": "a b"}}, "crowd.completed", "letters, digits"),
         ({"crowd": {"pay": "much"}}, "crowd.pay", "a number from 0 to 1000"),

@@ -1,11 +1,12 @@
 """Practice and quiz, and the rules that act on careless answers."""
 
+import contextlib
 from datetime import timedelta
 
 import pytest
 from django.urls import reverse
 
-from annotation import serving
+from annotation import people, serving
 from annotation.models import Judgment, Purpose, QualityEvent
 from annotation.quality import MORE_PRACTICE
 from tests import factories
@@ -237,3 +238,66 @@ def test_a_budget_and_rules_hold_for_what_counts_alone():
     who = newcomer(study)
     found = purposes(who, response_ms=400)
     assert found == ["practice"] * 3 + [str(Purpose.MEASURE)] * 3
+
+
+# --- where these meet -----------------------------------------------------------------------------
+
+
+def test_who_did_not_pass_and_is_let_go_on_has_one_more_try():
+    study = trained_study(practice={"tasks": 1, "quiz": 2, "quiz_attempts": 1})
+    who = newcomer(study)
+    purposes(who, rightly=False)
+    people.restore(who)
+    assert purposes(who) == ["practice"] + ["quiz"] * 2 + ["measure"] * 6
+    again = newcomer(study)
+    purposes(again, rightly=False)
+    people.restore(again)
+    assert purposes(again, rightly=False) == ["practice"] + ["quiz"] * 2
+    again.refresh_from_db()
+    assert again.stop_reason == "quiz"
+
+
+def test_practice_that_a_rule_adds_at_the_end_of_a_quota_is_given():
+    more = rule("too fast", "practice", at_least=2)
+    study = trained_study(practice={"tasks": 1}, judgments_per_annotator=3, **more)
+    found = purposes(newcomer(study), response_ms=500)
+    assert found == ["practice"] + ["measure"] * 2 + ["practice"] * 3 + ["measure"]
+
+
+def test_two_rules_that_apply_at_once_are_both_recorded():
+    check = {"check": "too fast", "share": 0, "at_least": 1}
+    study = trained_study(rules=[check | {"action": "warn"}, check | {"action": "flag"}])
+    purposes(newcomer(study), response_ms=500)
+    assert QualityEvent.objects.count() == 2
+
+
+def test_nobody_is_trained_where_nothing_can_follow():
+    study = trained_study(practice={"tasks": 3}, judgments_per_task=1)
+    purposes(newcomer(study))
+    assert purposes(newcomer(study)) == []
+
+
+@pytest.mark.parametrize("how", ["the date", "the researcher"])
+def test_a_lease_that_lapsed_is_not_given_again_after_the_end(how):
+    study = trained_study(closes_at=NOW.isoformat() if how == "the date" else None)
+    who = newcomer(study)
+    serving.lease(who, now=NOW - timedelta(hours=2))
+    if how == "the researcher":
+        study.campaign.state = "closed"
+        study.campaign.save()
+    assert serving.lease(who, now=NOW + timedelta(hours=1)) == []
+
+
+def test_giving_back_and_answering_does_not_go_beyond_the_quota():
+    study = trained_study(judgments_per_annotator=1)
+    who = newcomer(study)
+    given_back = []
+    for _ in range(3):
+        [held] = serving.lease(who, now=NOW, ahead=1)
+        serving.give_back(held, now=NOW)
+        given_back.append(held)
+    answer_one(who)
+    for held in given_back:
+        with contextlib.suppress(serving.PlaceTaken):
+            serving.judge(held, answer="left", response_ms=1, viewing={}, now=NOW)
+    assert Judgment.objects.count() == 1
