@@ -6,10 +6,13 @@ None needs a session: an annotator is whoever holds the link.
 import re
 from dataclasses import asdict
 
+from django.core.exceptions import ObjectDoesNotExist
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import serializers, status
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +20,7 @@ from rest_framework.views import APIView
 
 from annotation import serving
 from annotation.kinds import KINDS, InvalidAnswer
-from annotation.models import COUNTED, Annotator, Assignment, Campaign, Judgment
+from annotation.models import COUNTED, Annotator, Assignment, Campaign, Judgment, StopReason
 from annotation.people import ending
 from annotation.stimuli import ORIGINAL, shown_size
 from annotation.throttles import PerAnnotator
@@ -40,10 +43,20 @@ class AnnotatorEndpoint(APIView):
         super().initial(request, *args, **kwargs)
         _ = request.body  # reads it up to Django's limit on size; JSONParser knows none
 
+    def handle_exception(self, exc: Exception) -> Response:
+        # The annotator withdrew while this request waited: there is nothing of theirs any more.
+        return super().handle_exception(Http404() if isinstance(exc, ObjectDoesNotExist) else exc)
+
     def annotator(self) -> Annotator:
         return get_object_or_404(
             Annotator.objects.select_related("campaign"), token=self.kwargs["token"]
         )
+
+    def annotator_who_may_answer(self) -> Annotator:
+        annotator = self.annotator()
+        if annotator.stop_reason == StopReason.REVOKED:
+            raise PermissionDenied("This link is no longer valid.")
+        return annotator
 
     def assignment(self, annotator: Annotator, token: str) -> Assignment:
         return get_object_or_404(annotator.assignments, token=token)
@@ -159,7 +172,7 @@ class Judge(AnnotatorEndpoint):
             return viewing
 
     def post(self, request: Request, token: str) -> Response:
-        annotator = self.annotator()
+        annotator = self.annotator_who_may_answer()
         answer = self.Input(data=request.data)
         answer.is_valid(raise_exception=True)
         assignment = self.assignment(annotator, answer.validated_data.pop("assignment"))

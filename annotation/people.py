@@ -63,7 +63,15 @@ def ending_for(campaign: Campaign, outcome: str) -> Ending:
 
 
 def everything_about(annotator: Annotator) -> dict:
-    """All that is stored of an annotator, as plain values: what they can download."""
+    """All that is stored of an annotator, as plain values: what they can download.
+
+    While the campaign goes on, it does not tell which of their tasks check attention, nor what the
+    researcher alone is told.
+    """
+    tells_all = annotator.campaign.state == Campaign.State.CLOSED
+    events = annotator.quality_events.order_by("id")
+    if not tells_all:
+        events = events.exclude(action="flag")
     judgments = (
         Judgment.objects.filter(assignment__annotator=annotator)
         .select_related("assignment__task__source")
@@ -81,7 +89,9 @@ def everything_about(annotator: Annotator) -> dict:
         "judgments": [
             {
                 "assignment": each.assignment.token,
-                "purpose": each.assignment.purpose,
+                "purpose": "judged"
+                if each.assignment.purpose in COUNTED and not tells_all
+                else each.assignment.purpose,
                 "positions": len(each.assignment.shown),
                 **{
                     name: getattr(each, name)
@@ -94,8 +104,8 @@ def everything_about(annotator: Annotator) -> dict:
             for each in judgments
         ],
         "quality_events": list(
-            annotator.quality_events.order_by("id").values(
-                "check_name", "action", "failed", "of", "happened_at"
+            events.values(
+                *("action", "happened_at"), *(("check_name", "failed", "of") if tells_all else ())
             )
         ),
     }
@@ -136,10 +146,16 @@ def revoke(annotator: Annotator, *, now: datetime) -> None:
     Annotator.objects.filter(id=annotator.id).update(stopped_at=now, stop_reason=StopReason.REVOKED)
 
 
+@transaction.atomic
 def restore(annotator: Annotator) -> None:
-    """Let an annotator go on whom a rule, a quiz or the researcher had stopped."""
-    stopped = Annotator.objects.filter(id=annotator.id, stopped_at__isnull=False)
-    stopped.update(stopped_at=None, stop_reason="")
+    """Let an annotator go on whom a rule, a quiz or the researcher had stopped; whom a quiz had, by
+    one more try."""
+    annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
+    if annotator.stop_reason == StopReason.QUIZ:
+        annotator.quiz_attempt += 1
+        annotator.practice_owed += annotator.campaign.options.practice.tasks
+    annotator.stopped_at, annotator.stop_reason = None, ""
+    annotator.save(update_fields=["quiz_attempt", "practice_owed", "stopped_at", "stop_reason"])
 
 
 def renew_link(campaign: Campaign) -> None:
@@ -243,9 +259,15 @@ def payment_rows(campaign: Campaign) -> Iterator[tuple]:
     for each in work_of(campaign):
         who = each.annotator
         yield (
-            *(f"annotator-{who.id}", who.label, who.platform, who.external_id, each.status),
+            *(f"annotator-{who.id}", _as_text(who.label), who.platform),
+            *(_as_text(who.external_id), each.status),
             *(each.judged, each.trained, f"{each.minutes:.1f}"),
             *(moment.isoformat() if moment else "" for moment in (each.first_at, each.last_at)),
             *(*each.gold, "; ".join(each.events)),
             *("" if each.pay is None else each.pay, campaign.options.crowd.currency),
         )
+
+
+def _as_text(value: str) -> str:
+    """What a spreadsheet takes for text, whoever wrote it: a formula would be carried out."""
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -87,10 +87,12 @@ def cropped_bytes(width: int, height: int) -> int:
 
 def shown_png(task: Task, blob: str) -> bytes:
     """What a task shows of a stored picture."""
-    return _crop_png(blob, tuple(task.crop)) if task.crop else blobs.read(blob)
+    if not task.crop:
+        return blobs.read(blob)
+    cut = _known_crop_png if task.crop[2] * task.crop[3] <= KEPT_PIXELS else _crop_png
+    return cut(blob, tuple(task.crop))
 
 
-@lru_cache(maxsize=256)  # one annotator after another asks for the same ones
 def _crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
     """A part of a stored picture as PNG; `crop` is left, top, width, height."""
     left, top, width, height = crop
@@ -99,6 +101,11 @@ def _crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
     out = io.BytesIO()
     part.save(out, "PNG", compress_level=0)
     return out.getvalue()
+
+
+# One annotator after another asks for the same ones; a process keeps at most 50 MB of them.
+KEPT_PIXELS = 512 * 512
+_known_crop_png = lru_cache(maxsize=64)(_crop_png)
 
 
 def image_file(assignment: Assignment, position: int | None) -> bytes:

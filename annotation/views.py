@@ -4,12 +4,14 @@ None needs a session: an annotator is whoever holds the link, and whoever holds 
 token may see its images.
 """
 
+import contextlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import ceil
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
@@ -37,11 +39,17 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
     """A campaign's link: what is asked, and the button that begins. One who began goes on, unless
     somebody else wants to begin in the same browser."""
     campaign = get_object_or_404(Campaign, token=token)
-    if "simulation_pass" in request.POST:
+    if request.POST.get("simulation_pass"):
         return _welcome_simulated(request, campaign)
+    return _join(request, campaign)
+
+
+def _join(request: HttpRequest, campaign: Campaign) -> HttpResponse:
+    """Go on as who is known, or begin as somebody new."""
     who = _arrival(request, campaign)
     known = joining.known(campaign, who)
-    if known and (who.external_id or "anew" not in request.POST):
+    is_anew = "anew" in request.POST
+    if known and (who.external_id or not is_anew):
         return redirect("judge", token=known.token)
     refusal = joining.refusal(campaign, who, now=timezone.now())
     if refusal:
@@ -57,7 +65,7 @@ def welcome(request: HttpRequest, token: str) -> HttpResponse:
     except NotOpen:  # meanwhile
         return _refuse(request, campaign, "closed")
     except NoConsent:
-        return _welcome(request, campaign, misses_consent=True, status=422)
+        return _welcome(request, campaign, misses_consent=True, is_anew=is_anew, status=422)
     return _go_on_as(annotator, request)
 
 
@@ -119,7 +127,10 @@ def _go_on_as(annotator: Annotator, request: HttpRequest) -> HttpResponse:
 
 def _refuse(request: HttpRequest, campaign: Campaign, refusal: str) -> HttpResponse:
     """Why somebody may not begin, and the way back to where they came from."""
-    outcome = {"full": "full", "language": "screened out", "took part": "screened out"}.get(refusal)
+    outcome = {
+        **dict.fromkeys(("full", "closed"), "full"),
+        **dict.fromkeys(("language", "took part"), "screened out"),
+    }.get(refusal)
     ending = people.ending_for(campaign, outcome) if outcome else None
     status = 200 if request.method == "GET" else 409
     return _say(request, refusal, status=status, campaign=campaign, ending=ending)
@@ -142,8 +153,8 @@ def judge(request: HttpRequest, token: str) -> HttpResponse:
         return _say(request, "revoked", status=403)
     if annotator.began_at is None:
         return _begin(request, annotator)
-    if request.method == "POST":  # "Start", pressed twice
-        return redirect("judge", token=token)
+    if request.method == "POST":  # somebody else in the same browser, or "Start", pressed twice
+        return _join(request, campaign) if "anew" in request.POST else redirect("judge", token)
     if lacks_measuring(annotator):
         return redirect("screen", token=token)
     options = campaign.options
@@ -166,8 +177,11 @@ def judge(request: HttpRequest, token: str) -> HttpResponse:
 
 def _begin(request: HttpRequest, annotator: Annotator) -> HttpResponse:
     campaign = annotator.campaign
-    if campaign.state != Campaign.State.OPEN:
-        return _refuse(request, campaign, str(campaign.state))
+    who = _arrival(request, campaign)
+    invited = replace(who, platform="", external_id="")  # whatever else the link says
+    refusal = joining.refusal(campaign, invited, now=timezone.now())
+    if refusal:
+        return _refuse(request, campaign, refusal)
     if request.method == "GET":
         return _welcome(request, campaign)
     try:
@@ -226,9 +240,13 @@ def my_data(request: HttpRequest, token: str) -> HttpResponse:
     """What is stored of an annotator, to look at, to download, and to withdraw."""
     annotator = _annotator(token)
     speak_to(annotator, request)
+    refusal = _withheld(annotator, request)
+    if refusal:
+        return _say(request, refusal, status=403)
     if request.method == "POST" and "sure" in request.POST:
-        people.withdraw(annotator, now=timezone.now())
-        response = _say(request, "withdrawn", status=200)
+        with contextlib.suppress(Annotator.DoesNotExist):  # pressed twice
+            people.withdraw(annotator, now=timezone.now())
+        response = _say(request, "withdrawn", status=200, forget=reverse("judge", args=[token]))
         response.delete_cookie(f"{COOKIE}{annotator.campaign_id}", samesite="Lax")
         return response
     platform = joining.PLATFORMS.get(annotator.platform)
@@ -241,12 +259,25 @@ def my_data(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "annotation/my_data.html", context)
 
 
+def _withheld(annotator: Annotator, request: HttpRequest) -> str:
+    """Why what is stored is not shown here: the link was revoked, or, since a platform's ids are
+    known to others, this is not the browser in which they began."""
+    if annotator.stop_reason == StopReason.REVOKED:
+        return "revoked"
+    cookie = request.COOKIES.get(f"{COOKIE}{annotator.campaign_id}")
+    return "other browser" if annotator.external_id and cookie != annotator.token else ""
+
+
 @never_cache
 @require_GET
+@in_their_language
 def my_data_json(request: HttpRequest, token: str) -> HttpResponse:
-    about = people.everything_about(_annotator(token))
+    annotator = _annotator(token)
+    refusal = _withheld(annotator, request)
+    if refusal:
+        return _say(request, refusal, status=403)
     return JsonResponse(
-        about,
+        people.everything_about(annotator),
         json_dumps_params={"indent": 2},
         headers={"Content-Disposition": 'attachment; filename="my-answers.json"'},
     )

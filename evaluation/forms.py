@@ -91,7 +91,7 @@ class InvitationForm(forms.Form):
     labels = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 4}),
         label="Whom you invite, one a line",
-        help_text="For you alone: a name, a number. Annotators do not see it.",
+        help_text="A name, a number. Annotators see it only in the data that they download.",
     )
 
     def clean_labels(self) -> list[str]:

@@ -3,6 +3,9 @@
 from django.db import migrations
 
 FORWARD = """
+-- Whoever was an annotator before there were invitations had begun.
+UPDATE annotation_annotator SET began_at = joined_at WHERE began_at IS NULL;
+
 -- A transaction that carries out a withdrawal names the annotator in closer.withdrawing
 -- (annotation/people.py): then, and only then, that annotator's judgments can be deleted.
 CREATE FUNCTION refuse_change_of_judgment() RETURNS trigger LANGUAGE plpgsql AS $$

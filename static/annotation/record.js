@@ -2,6 +2,7 @@
 // docs/judgments.md lists the codes.
 
 const MOST_EVENTS = 1000; // all that the server takes
+const LATEST_MS = 24 * 3600 * 1000; // longer than anybody judges, and all that the server takes
 
 export class Record {
   constructor() {
@@ -35,7 +36,8 @@ export class Record {
     if (code === "original-on") this.originals += 1;
     if (this.events.length === MOST_EVENTS) return;
     const before = this.events.at(-1)?.[0] ?? 0;
-    this.events.push([Math.max(before, Math.round(at - this.begun)), code]);
+    const ms = Math.min(Math.round(at - this.begun), LATEST_MS);
+    this.events.push([Math.max(before, ms), code]);
   }
 
   hide(at = performance.now()) {

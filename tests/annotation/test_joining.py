@@ -10,6 +10,7 @@ from annotation import people, serving
 from annotation.joining import invite
 from annotation.models import Annotator, Campaign, Judgment
 from annotation.throttles import Joins, PerAnnotator
+from config.logs import WithoutLinks
 from tests import factories
 from tests.factories import NOW
 
@@ -375,3 +376,115 @@ def test_pay_is_reckoned_from_the_judgments_that_count():
     assert str(rows[0]["pay"]) == "0.45"
     assert (rows[0]["judgments"], rows[0]["currency"], rows[0]["external_id"]) == (3, "GBP", PID)
     assert rows[1]["label"] == "Ada"
+
+
+# --- what must not get out ------------------------------------------------------------------------
+
+
+def test_somebody_else_in_the_same_browser_agrees_and_begins_anew(client):
+    campaign = factories.open_campaign(1, stored_options={"consent": "Stop."})
+
+    def agree(address, **more):
+        page = text(client.post(address, {"anew": "1"}) if more else client.get(address))
+        version = page.split('name="agree" value="')[1].split('"')[0]
+        assert ('name="anew"' in page) == bool(more)
+        return client.post(address, {"agree": version} | more)
+
+    first = agree(link(campaign)).url
+    assert agree(first, anew="1").url != first
+    assert campaign.annotators.count() == 2
+
+
+def test_an_invitation_asks_for_the_language_too(client):
+    wanted = {"languages": ["de"]}
+    campaign = factories.open_campaign(1, stored_options={"requirements": wanted})
+    [invited] = invite(campaign, ["Ada"])
+    address = reverse("judge", args=[invited.token])
+    assert "another language" in text(client.get(address, headers={"Accept-Language": "en"}))
+    response = client.get(address, {"language": "en"}, headers={"Accept-Language": "de"})
+    assert "Start" in text(response)
+
+
+def test_a_platforms_id_opens_nobody_elses_data(client):
+    campaign = crowd_campaign()
+    client.post(prolific_link(campaign))
+    annotator = Annotator.objects.get()
+    stranger = Client()
+    assert stranger.get(prolific_link(campaign)).status_code == 302
+    for name in ("my-data", "my-data-json"):
+        response = stranger.get(reverse(name, args=[annotator.token]))
+        assert response.status_code == 403
+        assert PID not in text(response)
+    stranger.post(reverse("my-data", args=[annotator.token]), {"sure": "on"})
+    assert campaign.annotators.count() == 1
+    assert client.get(reverse("my-data", args=[annotator.token])).status_code == 200
+
+
+def test_a_revoked_link_judges_and_deletes_nothing(client):
+    annotator = factories.annotator(factories.open_campaign(3))
+    [held, _] = serving.lease(annotator, now=NOW)
+    people.revoke(annotator, now=NOW)
+    answer = {"assignment": held.token, "answer": "left", "response_ms": 900}
+    address = reverse("judgments", args=[annotator.token])
+    assert client.post(address, answer, content_type="application/json").status_code == 403
+    address = reverse("my-data", args=[annotator.token])
+    assert client.post(address, {"sure": "on"}).status_code == 403
+    assert Annotator.objects.count() == 1
+
+
+def test_ones_data_tells_no_check_while_the_study_goes_on(client):
+    study = factories.study(
+        sources=4,
+        bpp=("0.23", "1.0"),
+        gold_share=0.3,
+        repeat_share=0.3,
+        rules=[{"check": "gold", "action": "flag", "share": 0, "at_least": 1}],
+    )
+    annotator = factories.annotator(study.campaign)
+    factories.judge_all(annotator)
+    address = reverse("my-data-json", args=[annotator.token])
+
+    def told() -> tuple[set, list]:
+        about = client.get(address).json()
+        return {each["purpose"] for each in about["judgments"]}, about["quality_events"]
+
+    assert told() == ({"judged"}, [])
+    study.campaign.state = Campaign.State.CLOSED
+    study.campaign.save()
+    purposes, events = told()
+    assert purposes == {"measure", "gold", "repeat"}
+    assert [each["action"] for each in events] == ["flag"]
+
+
+def test_who_withdrew_meanwhile_is_not_found(client, monkeypatch):
+    annotator = factories.annotator(factories.open_campaign(1))
+
+    def gone(*_, **__):
+        raise Annotator.DoesNotExist
+
+    monkeypatch.setattr(serving, "lease", gone)
+    address = reverse("next-assignments", args=[annotator.token])
+    assert client.post(address, {}, content_type="application/json").status_code == 404
+
+
+def test_withdrawing_twice_says_the_same(client):
+    annotator = factories.annotator(factories.open_campaign(1))
+    address = reverse("my-data", args=[annotator.token])
+    page = text(client.post(address, {"sure": "on"}))
+    assert f'data-forget="/judge/{annotator.token}/"' in page
+
+
+def test_a_payment_file_holds_no_formula():
+    campaign = crowd_campaign()
+    factories.annotator(campaign, platform="prolific", external_id='=HYPERLINK("x")')
+    [row] = people.payment_rows(campaign)
+    assert '\'=HYPERLINK("x")' in row
+
+
+def test_no_link_is_logged(client, caplog):
+    annotator = factories.annotator(factories.open_campaign(1))
+    client.post(reverse("judgments", args=[annotator.token]), {}, content_type="application/json")
+    for record in caplog.records:
+        WithoutLinks().filter(record)
+        assert annotator.token not in record.getMessage()
+    assert record.getMessage().endswith("/judge/.../judgments")

@@ -192,7 +192,7 @@ def test_who_shows_a_valid_pass_is_marked_as_simulated(client, campaign):
 
 
 def test_nobody_is_simulated_without_a_pass(client, campaign):
-    client.post(welcome(campaign), {"is_simulated": "true"})
+    client.post(welcome(campaign), {"is_simulated": "true", "simulation_pass": ""})
     assert not Annotator.objects.get().is_simulated
 
 

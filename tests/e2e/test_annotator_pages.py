@@ -43,7 +43,7 @@ def study(stack, smooth_photographs) -> dict:
     return stack.launch_study(
         "People",
         smooth_photographs,
-        bpp=[1.0, 6.0],
+        bpp=[0.3, 1.5],
         judgments_per_task=3,
         judgments_per_annotator=2,
         consent="You may stop at any time.",

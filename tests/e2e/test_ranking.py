@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import Stack, own_folder
+from tests.e2e.conftest import Stack, own_folder, wait_for
 from tests.e2e.test_journeys import begin, wait_for_next
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
@@ -123,9 +123,9 @@ def test_a_ranking_is_given_by_touch_on_a_phone(stack, photographs, browser):
     for copy in "123":
         page.tap(f"[data-tray] [data-copy='{copy}']")
     drag_by_touch(page, "[data-tray] [data-copy='3']", "[data-tray] [data-copy='1']")
-    assert order_on_page(page) == ["3", "1", "2"]
+    wait_for(lambda: order_on_page(page) == ["3", "1", "2"])
     page.tap("[data-farther]")
-    assert order_on_page(page) == ["1", "3", "2"]
+    wait_for(lambda: order_on_page(page) == ["1", "3", "2"])
     page.wait_for_timeout(SOONEST_ANSWER_MS)
     page.tap("[data-done]")
     wait_for_next(page, token)
