@@ -125,7 +125,7 @@ def test_a_ranking_is_given_by_touch_on_a_phone(stack, photographs, browser):
     drag_by_touch(page, "[data-tray] [data-copy='3']", "[data-tray] [data-copy='1']")
     wait_for(lambda: order_on_page(page) == ["3", "1", "2"])
     page.tap("[data-farther]")
-    wait_for(lambda: order_on_page(page) == ["1", "3", "2"])
+    wait_for(lambda: order_on_page(page) == ["1", "3", "2"], seconds=5)
     page.wait_for_timeout(SOONEST_ANSWER_MS)
     page.tap("[data-done]")
     wait_for_next(page, token)
@@ -148,4 +148,6 @@ def drag_by_touch(page, what: str, to: str) -> None:
     for step in range(1, 9):
         part = step / 8
         send("touchMove", {"x": x + (to_x - x) * part, "y": y + (to_y - y) * part})
+        page.wait_for_timeout(30)
+    page.wait_for_timeout(300)  # a finger that is lifted in motion flings, which eats the next tap
     send("touchEnd")
