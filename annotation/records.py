@@ -16,7 +16,8 @@ class JudgmentRecord:
     """One judgment: codecs with their ranks, in the order in which they were shown.
 
     `content` is the source image's file name, or name and hash prefix where two source images
-    share a name; `ranks` has 1 for the codec that is closest to the original, equal ranks for ties.
+    share a name, with the place of the part that is shown where several are asked about,
+    "harbour.png@40,16"; `ranks` has 1 for the codec that is closest to the original, equal ranks for ties.
     `closest` is the position of the one that is closest for certain, of a gold task, and None of
     all others; a gold task's codecs carry their bit rates, "jpeg@1.0". `repeats` tells whether the
     annotator had judged the task before.
@@ -83,6 +84,7 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
         for each, codec, bpp in made.values_list("id", "codec", "target_bpp")
     }
     contents = content_names(campaign)
+    has_parts = campaign.options.viewing.crops_per_image > 1
     # Plain values, not models: they are many.
     judgments = (
         Judgment.objects.filter(
@@ -95,6 +97,7 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
             "assignment__task_id",
             "assignment__task__source_id",
             "assignment__task__target_bpp",
+            "assignment__task__crop",
             "assignment__task__closest_id",
             "assignment__purpose",
             "assignment__shown",
@@ -110,7 +113,8 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
         shown = row.assignment__shown
         yield JudgmentRecord(
             annotator=annotator_name(row.assignment__annotator_id, is_simulated=is_simulated),
-            content=contents[row.assignment__task__source_id],
+            content=contents[row.assignment__task__source_id]
+            + (_place(row.assignment__task__crop) if has_parts else ""),
             stratum=stratum_name(row.assignment__task__target_bpp),
             codecs=tuple((coded if is_gold else codecs)[each] for each in shown),
             ranks=tuple(row.ranks),
@@ -121,6 +125,11 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
             closest=shown.index(row.assignment__task__closest_id) if is_gold else None,
             repeats=row.assignment__purpose == Purpose.REPEAT,
         )
+
+
+def _place(crop: list[int]) -> str:
+    """Parts of one picture are questions of their own: none repeats another."""
+    return f"@{crop[0]},{crop[1]}" if crop else ""
 
 
 def complete_records(campaign: Campaign) -> Iterator[dict]:

@@ -11,11 +11,14 @@ from PIL import Image
 
 from annotation import serving
 from annotation.datasets import bapps_files
+from annotation.records import judgment_records
 from annotation.stimuli import OVERHEAD, PNG, cropped_bytes, shown_png
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction
 from codecs_registry.pictures import write_png
 from evaluation import launching
+from evaluation.analysis import analyse_study
+from evaluation.models import PEOPLE
 from evaluation.study_files import InvalidStudy, StudySpecification
 from tests import factories
 from tests.factories import NOW
@@ -116,3 +119,13 @@ def test_a_whole_picture_is_sent_as_it_is_stored():
     task = factories.task(factories.campaign())
     assert shown_png(task, task.source.png) == blobs.read(task.source.png)
     assert write_png(picture(shown_png(task, task.source.png))) == blobs.read(task.source.png)
+
+
+@pytest.mark.django_db
+def test_parts_of_one_picture_are_questions_of_their_own_in_results():
+    study = cropped_study(crops_per_image=3)
+    factories.judge_all(factories.annotator(study.campaign))
+    records = list(judgment_records(study.campaign))
+    assert len({record.content for record in records}) == len(records) == 3 * 3
+    result = analyse_study(study, population=PEOPLE)
+    assert result["strata"]["0.37"]["agreement"]["repeat_agreement"]["value"] is None
