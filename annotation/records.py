@@ -18,9 +18,9 @@ class JudgmentRecord:
     `content` is the source image's file name, or name and hash prefix where two source images
     share a name, with the place of the part that is shown where several are asked about,
     "harbour.png@40,16"; `ranks` has 1 for the codec that is closest to the original, equal ranks
-    for ties. `closest` is the position of the one that is closest for certain, of a gold task, and None of
-    all others; a gold task's codecs carry their bit rates, "jpeg@1.0". `repeats` tells whether the
-    annotator had judged the task before.
+    for ties. `closest` is the position of the one that is closest for certain, of a gold task, and
+    None of all others; a gold task's codecs carry their bit rates, "jpeg@1.0". `repeats` tells
+    whether the annotator had judged the task before.
     """
 
     annotator: str

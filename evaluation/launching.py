@@ -93,7 +93,7 @@ def launch(
     require_room(specification.options.viewing, sources)
     asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
     with transaction.atomic():
-        study, is_new = _get_or_create(specification, asked, by=by)
+        study, is_new = _get_or_create(specification, asked, len(sources), by=by)
         # What a study file could not say yet when a study was launched is as it was by default.
         known = specification.defaults() | study.specification
         if not is_new and known != asked:
@@ -112,7 +112,9 @@ def launch(
     return study, is_new
 
 
-def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tuple[Study, bool]:
+def _get_or_create(
+    specification: StudySpecification, asked: dict, n_sources: int, *, by
+) -> tuple[Study, bool]:
     slug = slugify(specification.name)
     if known := _known(specification.name, slug):
         return known, False
@@ -121,7 +123,8 @@ def _get_or_create(specification: StudySpecification, asked: dict, *, by) -> tup
             campaign = Campaign.objects.create(
                 kind=specification.task,
                 allows_ties=specification.allow_ties,
-                source_distance=specification.source_distance,
+                # With fewer others no picture would ever rest, and all would be looked through.
+                source_distance=min(specification.source_distance, n_sources - 1),
                 instructions=specification.instructions,
                 judgments_per_task=specification.judgments_per_task,
                 judgments_per_annotator=specification.judgments_per_annotator,
