@@ -441,7 +441,11 @@ def test_ones_data_tells_no_check_while_the_study_goes_on(client):
         rules=[{"check": "gold", "action": "flag", "share": 0, "at_least": 1}],
     )
     annotator = factories.annotator(study.campaign)
-    factories.judge_all(annotator)
+
+    def wrongly(assignment) -> str:
+        return "left" if assignment.shown[0] != assignment.task.closest_id else "right"
+
+    factories.judge_all(annotator, choose=wrongly)
     address = reverse("my-data-json", args=[annotator.token])
 
     def told() -> tuple[set, list]:
