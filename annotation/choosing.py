@@ -117,7 +117,7 @@ def _gold_task(annotator: Annotator) -> Task | None:
     """One that did not check the annotator before; rather one that they did not practise on, of a
     source image that rests."""
     given = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
-    unused = gold_tasks(annotator).filter(~Exists(given.filter(purpose=Purpose.GOLD)))
+    unused = annotator.campaign.gold_tasks.filter(~Exists(given.filter(purpose=Purpose.GOLD)))
     unseen = unused.filter(~Exists(given))
     recent = recent_sources(annotator)
     for tasks in (unseen, unused):
@@ -125,10 +125,6 @@ def _gold_task(annotator: Annotator) -> Task | None:
         if task:
             return task
     return None
-
-
-def gold_tasks(annotator: Annotator) -> QuerySet[Task]:
-    return Task.objects.filter(campaign=annotator.campaign, closest__isnull=False)
 
 
 def _any_of(tasks: QuerySet[Task], annotator: Annotator) -> Task | None:
@@ -166,10 +162,12 @@ def _to_train_on(annotator: Annotator, stage: Stage) -> Chosen | None:
         return None
     own = Assignment.objects.filter(annotator=annotator, task__closest__isnull=False)
     times = Counter(own.values_list("task_id", flat=True))
-    ids = list(gold_tasks(annotator).order_by("id").values_list("id", flat=True))
+    ids = list(annotator.campaign.gold_tasks.order_by("id").values_list("id", flat=True))
     fewest = min((times[each] for each in ids), default=0)
     task = _any_of(
-        gold_tasks(annotator).filter(id__in=[each for each in ids if times[each] == fewest]),
+        annotator.campaign.gold_tasks.filter(
+            id__in=[each for each in ids if times[each] == fewest]
+        ),
         annotator,
     )
     if task is None:

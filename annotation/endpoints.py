@@ -20,8 +20,8 @@ from rest_framework.views import APIView
 
 from annotation import serving
 from annotation.kinds import KINDS, InvalidAnswer
-from annotation.models import COUNTED, Annotator, Assignment, Campaign, Judgment, StopReason
-from annotation.people import ending
+from annotation.models import Annotator, Assignment, Campaign, StopReason
+from annotation.people import counted_judgments, ending
 from annotation.stimuli import ORIGINAL, shown_size
 from annotation.throttles import PerAnnotator
 from annotation.training import JUDGING, feedback, stage_of
@@ -65,12 +65,12 @@ class AnnotatorEndpoint(APIView):
         """What the page needs to go on: pairs to show, and where the annotator is."""
         held = [each.id for each in serving.lease(annotator, now=timezone.now())]
         assignments = Assignment.objects.select_related("task__source", "task__campaign")
-        annotator.refresh_from_db()
+        annotator = self.annotator()  # as leasing left them
         stage = stage_of(annotator)
         untold = annotator.quality_events.filter(told_at=None).order_by("id")
         return {
             **more,
-            "judged": judged_by(annotator),
+            "judged": counted_judgments(annotator).count(),
             "ending": None if held else asdict(ending(annotator)),
             "stage": None
             if stage == JUDGING
@@ -81,13 +81,6 @@ class AnnotatorEndpoint(APIView):
                 present(each) for each in assignments.filter(id__in=held).order_by("id")
             ],
         }
-
-
-def judged_by(annotator: Annotator) -> int:
-    """How many judgments that count an annotator gave."""
-    return Judgment.objects.filter(
-        assignment__annotator=annotator, assignment__purpose__in=COUNTED
-    ).count()
 
 
 def present(assignment: Assignment) -> dict:

@@ -14,34 +14,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from annotation.models import Annotator, Campaign
+from annotation.platforms import PLATFORMS
 
 SIMULATED = "annotation.simulated"
 LONGEST_ID = 200
 PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"  # MTurk's assignmentId while somebody only looks
-
-
-@dataclass(frozen=True)
-class Platform:
-    """The query parameters in which a platform names who comes, and what else it says; and where
-    it takes who goes back, with a completion code in place of {code}."""
-
-    label: str
-    person: str
-    more: tuple[str, ...]
-    back: str = ""
-
-
-PLATFORMS = {
-    # researcher-help.prolific.com: how ids are recorded, and completion links.
-    "prolific": Platform(
-        "Prolific",
-        "PROLIFIC_PID",
-        ("STUDY_ID", "SESSION_ID"),
-        "https://app.prolific.com/submissions/complete?cc={code}",
-    ),
-    # A survey link: the worker pastes the code into the form on MTurk.
-    "mturk": Platform("Mechanical Turk", "workerId", ("assignmentId", "hitId")),
-}
 
 
 class NotOpen(Exception):

@@ -10,6 +10,12 @@ class InvalidAnswer(Exception):
     """An answer that is none to the question asked."""
 
 
+def is_alone_first(ranks: Sequence[int], position: int) -> bool:
+    """Whether an answer puts what is at a position first, and it alone: right, of a gold task whose
+    closest is there."""
+    return ranks[position] == 1 and ranks.count(1) == 1
+
+
 class Kind(Protocol):
     name: str
     label: str

@@ -95,6 +95,11 @@ class Campaign(models.Model):
         """The tasks that are asked for their own sake: all but gold tasks."""
         return self.tasks.filter(closest=None)
 
+    @property
+    def gold_tasks(self) -> models.QuerySet["Task"]:
+        """The tasks whose answer is known."""
+        return self.tasks.exclude(closest=None)
+
     @cached_property
     def options(self) -> Options:
         return Options.stored(self.stored_options)

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Self
 
 from annotation.checks import Checks
+from annotation.platforms import PLATFORMS
 
 SIDE_BY_SIDE, FLIP, INSPECT = "side by side", "flip", "inspect"
 VIEWS = (SIDE_BY_SIDE, FLIP, INSPECT)
@@ -18,7 +19,6 @@ GAMUTS = ("srgb", "p3", "rec2020")  # as CSS media queries name them, each withi
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 CHECKS = ("gold", "repeats", "side bias", "too fast")
 ACTIONS = ("warn", "practice", "stop", "flag")
-PLATFORMS = ("", "prolific", "mturk")
 LONGEST_TEXT = 20_000
 
 
@@ -214,7 +214,7 @@ class Crowd:
     @classmethod
     def read(cls, checks: Checks) -> Self:
         checks.known(_names(cls), of="crowd")
-        platform = checks.one_of("platform", PLATFORMS, "")
+        platform = checks.one_of("platform", ("", *PLATFORMS), "")
         codes = {
             name: checks.text(name, default="", longest=64)
             for name in ("completed", "screened_out", "full")

@@ -7,9 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 
-from annotation.joining import PLATFORMS
+from annotation import serving
+from annotation.kinds import is_alone_first
 from annotation.models import (
     COUNTED,
     Annotator,
@@ -18,10 +19,11 @@ from annotation.models import (
     Judgment,
     Purpose,
     StopReason,
-    Task,
     Withdrawal,
     new_token,
 )
+from annotation.platforms import PLATFORMS
+from annotation.training import give_another_try
 
 COUNTED_JUDGMENTS = Q(assignment__purpose__in=COUNTED)
 BOUND_MS = 180_000  # of one answer's part in the time worked: longer, somebody was away
@@ -46,10 +48,13 @@ def ending(annotator: Annotator) -> Ending:
         return Ending("revoked")
     if annotator.stop_reason:
         return ending_for(annotator.campaign, "screened out")
-    has_judged = Judgment.objects.filter(
-        COUNTED_JUDGMENTS, assignment__annotator=annotator
-    ).exists()
+    has_judged = counted_judgments(annotator).exists()
     return ending_for(annotator.campaign, "completed" if has_judged else "full")
+
+
+def counted_judgments(annotator: Annotator) -> QuerySet[Judgment]:
+    """Those that annotators are asked, and paid, for: neither practice nor quiz."""
+    return Judgment.objects.filter(COUNTED_JUDGMENTS, assignment__annotator=annotator)
 
 
 def ending_for(campaign: Campaign, outcome: str) -> Ending:
@@ -118,7 +123,8 @@ def withdraw(annotator: Annotator, *, now: datetime) -> Withdrawal:
     What stays is that somebody withdrew from the campaign, when, and how many judgments went.
     """
     annotator = Annotator.objects.select_for_update().get(id=annotator.id)
-    campaign = Campaign.objects.select_for_update(no_key=True).get(id=annotator.campaign_id)
+    campaign = annotator.campaign
+    serving.lock_budgets(campaign)
     assignments = annotator.assignments.order_by("task_id", "id")
     held = [each for each in assignments.select_for_update(of=("self",)) if each.holds_place]
     judgments = Judgment.objects.filter(assignment__annotator=annotator)
@@ -131,12 +137,8 @@ def withdraw(annotator: Annotator, *, now: datetime) -> Withdrawal:
     annotator.assignments.filter(purpose=Purpose.REPEAT).delete()
     annotator.assignments.all().delete()
     for each in held:
-        if each.purpose == Purpose.MEASURE:
-            places = annotator.places
-            Task.objects.filter(id=each.task_id).update(**{places: F(places) + 1})
-    counted = sum(each.purpose in COUNTED for each in held)
-    if campaign.budget is not None and not annotator.is_simulated:
-        Campaign.objects.filter(id=campaign.id).update(budget_left=F("budget_left") + counted)
+        each.annotator = annotator
+        serving.free_place(each)
     annotator.delete()
     return Withdrawal.objects.create(campaign=campaign, judgments=count, withdrawn_at=now)
 
@@ -152,8 +154,7 @@ def restore(annotator: Annotator) -> None:
     one more try."""
     annotator = Annotator.objects.select_for_update(no_key=True).get(id=annotator.id)
     if annotator.stop_reason == StopReason.QUIZ:
-        annotator.quiz_attempt += 1
-        annotator.practice_owed += annotator.campaign.options.practice.tasks
+        give_another_try(annotator)
     annotator.stopped_at, annotator.stop_reason = None, ""
     annotator.save(update_fields=["quiz_attempt", "practice_owed", "stopped_at", "stop_reason"])
 
@@ -243,7 +244,7 @@ def _gold_answers(campaign: Campaign) -> Counter:
         task__campaign=campaign, purpose=Purpose.GOLD, judgment__isnull=False
     ).values_list("annotator_id", "shown", "task__closest_id", "judgment__ranks")
     return Counter(
-        (annotator, ranks[shown.index(closest)] == 1 and ranks.count(1) == 1)
+        (annotator, is_alone_first(ranks, shown.index(closest)))
         for annotator, shown, closest, ranks in answers
     )
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db.models import F
 
 from annotation.models import (
+    COUNTED,
     Annotator,
     Assignment,
     Judgment,
@@ -38,12 +39,11 @@ def review(annotator: Annotator, assignment: Assignment, *, now: datetime) -> No
     annotator.quality_events.filter(told_at=None).update(told_at=now)
     if assignment.purpose == Purpose.QUIZ:
         mark_quiz(annotator, now=now)
-    if assignment.purpose not in (Purpose.MEASURE, Purpose.GOLD, Purpose.REPEAT):
+    rules = annotator.campaign.options.rules
+    if assignment.purpose not in COUNTED or not rules:
         return
-    applied = None
-    for rule in annotator.campaign.options.rules:
-        if applied is None:
-            applied = list(annotator.quality_events.values_list("rule", flat=True))
+    applied = list(annotator.quality_events.values_list("rule", flat=True))
+    for rule in rules:
         if asdict(rule) in applied:
             continue
         count = CHECKS[rule.check](annotator, rule)
@@ -99,14 +99,14 @@ def _repeats(annotator: Annotator, rule: Rule) -> Count:
 
 def _side_bias(annotator: Annotator, rule: Rule) -> Count:
     """Pairs on whose more often chosen side the answer was; ties have none."""
-    answers = _answers(annotator, Purpose.MEASURE, Purpose.GOLD, Purpose.REPEAT)
+    answers = _answers(annotator, *COUNTED)
     ranks = list(answers.values_list("ranks", flat=True))
     left, right = (sum(each == side for each in ranks) for side in ([1, 2], [2, 1]))
     return Count(max(left, right), left + right)
 
 
 def _too_fast(annotator: Annotator, rule: Rule) -> Count:
-    answers = _answers(annotator, Purpose.MEASURE, Purpose.GOLD, Purpose.REPEAT)
+    answers = _answers(annotator, *COUNTED)
     fast = answers.filter(response_ms__lt=1000 * rule.too_fast_s).count()
     return Count(fast, answers.count())
 

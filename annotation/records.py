@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from annotation.kinds import KINDS
+from annotation.kinds import KINDS, is_alone_first
 from annotation.models import COUNTED, Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, stratum_name
 
@@ -42,7 +42,7 @@ class JudgmentRecord:
     @property
     def is_right(self) -> bool:
         """Of a gold task: whether the one that is closest was put first, and it alone."""
-        return self.ranks[self.closest] == 1 and self.ranks.count(1) == 1
+        return is_alone_first(self.ranks, self.closest)
 
     @property
     def expected(self) -> str:

@@ -6,11 +6,12 @@ from annotation.models import Annotator
 from annotation.options import Requirements
 
 CARD_MM = 85.60  # the width of a bank card, ISO/IEC 7810 ID-1
+LEAST_SEEN = 2  # of four patches at each end, the two that are farthest from black and from white
 PX_PER_MM = (1.0, 40.0)  # CSS pixels; from a projector to a phone at its densest
 
 
 class InvalidScreen(Exception):
-    """A measurement that cannot be; the message says what to do."""
+    """A measurement that cannot be, or will not do: of "size" or of "contrast"."""
 
 
 def lacks_measuring(annotator: Annotator) -> bool:
@@ -45,9 +46,6 @@ def measured(requirements: Requirements, given: Mapping[str, str]) -> dict[str, 
         if min(found["dark_seen"], found["bright_seen"]) < LEAST_SEEN:
             raise InvalidScreen("contrast")
     return found
-
-
-LEAST_SEEN = 2  # of four patches at each end, the two that are farthest from black and from white
 
 
 def _number(given: Mapping[str, str], name: str) -> float:

@@ -70,7 +70,7 @@ def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[
     annotator = _locked_annotator(annotator.id)
     if annotator.stopped_at:
         return []
-    _lock_budgets(annotator.campaign)
+    lock_budgets(annotator.campaign)
     stage = stage_of(annotator)
     held = _renew(annotator, stage.purposes, now=now, ahead=ahead)
     while len(held) < ahead and _may_take_more(annotator, stage.purposes, now=now):
@@ -113,7 +113,7 @@ def judge(
     answer : see the campaign's kind. Raises PlaceTaken (nothing is recorded) and InvalidAnswer.
     """
     annotator = _locked_annotator(assignment.annotator_id)
-    _lock_budgets(annotator.campaign)
+    lock_budgets(annotator.campaign)
     assignment = locked(Assignment.objects).get(id=assignment.id)
     assignment.annotator = annotator
     campaign = annotator.campaign
@@ -151,7 +151,7 @@ def release_ended(*, now: datetime) -> int:
     campaigns = Campaign.objects.in_bulk(set(ended.values_list("task__campaign_id", flat=True)))
     if not campaigns:
         return 0
-    _lock_budgets(*campaigns.values())
+    lock_budgets(*campaigns.values())
     rows = list(
         locked(ended, skip_locked=True)
         .select_related("annotator", "task__campaign")
@@ -163,7 +163,7 @@ def release_ended(*, now: datetime) -> int:
 @transaction.atomic
 def give_back(assignment: Assignment, *, now: datetime) -> None:
     """End a lease early, because its images cannot be shown. A judgment that exists stays."""
-    _lock_budgets(assignment.annotator.campaign)
+    lock_budgets(assignment.annotator.campaign)
     assignment = locked(Assignment.objects).get(id=assignment.id)
     if _give_back(assignment):
         Assignment.objects.filter(id=assignment.id).update(given_back_at=now)
@@ -179,11 +179,17 @@ def _give_back(assignment: Assignment) -> bool:
     holding = Assignment.objects.filter(~Exists(judged), id=assignment.id, holds_place=True)
     if not holding.update(holds_place=False):
         return False
+    free_place(assignment)
+    return True
+
+
+def free_place(assignment: Assignment) -> None:
+    """Count the place of an assignment, which it no longer holds, as free: its task's and the
+    budget's."""
     _return_budget(assignment)
     if assignment.purpose == Purpose.MEASURE:
         places = assignment.annotator.places
         Task.objects.filter(id=assignment.task_id).update(**{places: F(places) + 1})
-    return True
 
 
 def _retake_place(assignment: Assignment) -> bool:
@@ -257,7 +263,8 @@ def _first_open(annotator: Annotator, *, now: datetime) -> int | None:
 # --- the campaign's budget: people's judgments that count, and the leases that may give them ------
 
 
-def _lock_budgets(*campaigns: Campaign) -> None:
+def lock_budgets(*campaigns: Campaign) -> None:
+    """Lock the campaigns that have a budget, before any assignment or task of theirs."""
     budgeted = [each.id for each in campaigns if each.budget is not None]
     if budgeted:
         list(locked(Campaign.objects).filter(id__in=budgeted).order_by("id").values_list("id"))

@@ -6,6 +6,7 @@ Both are gold tasks, whose answer is known. Simulated annotators are trained alr
 from dataclasses import dataclass
 from datetime import datetime
 
+from annotation.kinds import is_alone_first
 from annotation.models import (
     COUNTED,
     Annotator,
@@ -13,7 +14,6 @@ from annotation.models import (
     Judgment,
     Purpose,
     StopReason,
-    Task,
 )
 
 
@@ -40,7 +40,7 @@ def stage_of(annotator: Annotator) -> Stage:
     is_trained = not practice.quiz or annotator.quiz_passed_at is not None
     if annotator.is_simulated or (is_trained and not annotator.practice_owed):
         return JUDGING
-    if not Task.objects.filter(campaign=annotator.campaign_id, closest__isnull=False).exists():
+    if not annotator.campaign.gold_tasks.exists():
         return JUDGING  # there is nothing to practise on
     practised = _judged(annotator, Purpose.PRACTICE).count()
     if practised < annotator.practice_owed:
@@ -55,8 +55,7 @@ def stage_of(annotator: Annotator) -> Stage:
 def is_right(judgment: Judgment) -> bool:
     """Whether an answer to a gold task puts the one that is closest first, and it alone."""
     assignment = judgment.assignment
-    rank = judgment.ranks[assignment.shown.index(assignment.task.closest_id)]
-    return rank == 1 and judgment.ranks.count(1) == 1
+    return is_alone_first(judgment.ranks, assignment.shown.index(assignment.task.closest_id))
 
 
 def mark_quiz(annotator: Annotator, *, now: datetime) -> None:
@@ -71,8 +70,7 @@ def mark_quiz(annotator: Annotator, *, now: datetime) -> None:
     if right >= practice.quiz_pass * stage.of - 1e-9:  # 0.8 * 5 is 4, whatever binary makes of it
         annotator.quiz_passed_at = now
     elif annotator.quiz_attempt < practice.quiz_attempts:
-        annotator.quiz_attempt += 1
-        annotator.practice_owed += practice.tasks
+        give_another_try(annotator)
     else:
         annotator.stopped_at, annotator.stop_reason = now, StopReason.QUIZ
     annotator.save(
@@ -81,6 +79,12 @@ def mark_quiz(annotator: Annotator, *, now: datetime) -> None:
             *("stopped_at", "stop_reason"),
         ]
     )
+
+
+def give_another_try(annotator: Annotator) -> None:
+    """At the quiz, after practice. The caller saves the annotator."""
+    annotator.quiz_attempt += 1
+    annotator.practice_owed += annotator.campaign.options.practice.tasks
 
 
 def _judged(annotator: Annotator, purpose: Purpose):

@@ -23,6 +23,7 @@ from annotation.endpoints import positions_of
 from annotation.joining import Arrival, InvalidPass, NoConsent, NotOpen
 from annotation.languages import in_their_language, speak_to
 from annotation.models import Annotator, Assignment, Campaign, StopReason
+from annotation.platforms import PLATFORMS
 from annotation.screens import InvalidScreen, lacks_measuring, measured
 from annotation.stimuli import ORIGINAL, image_file, question_bytes
 from annotation.throttles import joins_too_often
@@ -83,13 +84,12 @@ def _welcome_simulated(request: HttpRequest, campaign: Campaign) -> HttpResponse
 
 def _arrival(request: HttpRequest, campaign: Campaign) -> Arrival:
     held = [value for name, value in request.COOKIES.items() if name.startswith(COOKIE)]
-    # This campaign's own comes first; PostgreSQL takes no NUL.
     return joining.arrival(
         campaign,
         request.GET,
         language=get_language(),
         languages=_asked_languages(request),
-        before=tuple(value for value in held if "\0" not in value),
+        before=tuple(value for value in held if "\0" not in value),  # PostgreSQL takes none
     )
 
 
@@ -249,7 +249,7 @@ def my_data(request: HttpRequest, token: str) -> HttpResponse:
         response = _say(request, "withdrawn", status=200, forget=reverse("judge", args=[token]))
         response.delete_cookie(f"{COOKIE}{annotator.campaign_id}", samesite="Lax")
         return response
-    platform = joining.PLATFORMS.get(annotator.platform)
+    platform = PLATFORMS.get(annotator.platform)
     context = {
         "annotator": annotator,
         "about": people.everything_about(annotator),

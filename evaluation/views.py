@@ -125,7 +125,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "tasks": found.campaign.measured_tasks.count(),
         "annotation_link": annotation_link(found),
         "question_bytes": question_bytes(found.campaign),
-        "gold_tasks": found.campaign.tasks.exclude(closest=None).count(),
+        "gold_tasks": found.campaign.gold_tasks.count(),
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
     if counts[population]:
