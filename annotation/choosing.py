@@ -128,10 +128,11 @@ def _gold_task(annotator: Annotator) -> Task | None:
 
 
 def _any_of(tasks: QuerySet[Task], annotator: Annotator) -> Task | None:
-    ids = list(tasks.order_by("id").values_list("id", flat=True))
-    if not ids:
-        return None
-    return Task.objects.get(id=orders.chance(annotator, "any").choice(ids))
+    return _drawn(list(tasks.order_by("id").values_list("id", flat=True)), annotator)
+
+
+def _drawn(ids: list[int], annotator: Annotator) -> Task | None:
+    return Task.objects.get(id=orders.chance(annotator, "any").choice(ids)) if ids else None
 
 
 def _repeat(annotator: Annotator) -> Chosen | None:
@@ -164,12 +165,7 @@ def _to_train_on(annotator: Annotator, stage: Stage) -> Chosen | None:
     times = Counter(own.values_list("task_id", flat=True))
     ids = list(annotator.campaign.gold_tasks.order_by("id").values_list("id", flat=True))
     fewest = min((times[each] for each in ids), default=0)
-    task = _any_of(
-        annotator.campaign.gold_tasks.filter(
-            id__in=[each for each in ids if times[each] == fewest]
-        ),
-        annotator,
-    )
+    task = _drawn([each for each in ids if times[each] == fewest], annotator)
     if task is None:
         return None
     return Chosen(task, purpose, orders.order(task, annotator, purpose))
