@@ -10,6 +10,7 @@ import sys
 
 NAMES = (
     "rate_search",
+    "delivery",
     "serving_load",
     "start",
     "scaling",
