@@ -172,9 +172,11 @@ LARGEST_WEBP = 16383  # pixels a side (RFC 9649, section 3.4)
 
 
 def write_webp(pixels: Pixels) -> bytes | None:
-    """A lossless WebP file of pixels (H, W, 3), uint8, with no metadata: a quarter to a third smaller
-    than the PNG, and made faster. It is decoded again and compared: None where it is not exactly equal,
-    or the picture is too large for the format."""
+    """A lossless WebP file of pixels (H, W, 3), uint8, with no metadata.
+
+    It is a quarter to a third smaller than the PNG, and made faster. It is decoded again and
+    compared: None where it is not exactly equal, or the picture is too large for the format.
+    """
     if max(pixels.shape[:2]) > LARGEST_WEBP:
         return None
     target = io.BytesIO()
