@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.conftest import Stack, own_folder, wait_for
-from tests.e2e.test_journeys import begin, wait_for_next
+from tests.e2e.test_journeys import begin, press_start, wait_for_next
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
 
@@ -286,7 +286,7 @@ def test_what_is_required_is_named_and_the_page_goes_on_when_it_is_met(stack, re
     asked = []
     page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
     page.goto(requiring)
-    page.keyboard.press("Enter")
+    press_start(page)
     page.wait_for_selector("text=Make this window at least 1200 pixels wide; it is 900 now.")
     assert page.is_hidden("text=pixels high")
     assert "next" not in asked, "nothing is given to who cannot judge it"
@@ -316,7 +316,7 @@ def test_a_zoomed_page_is_refused_where_the_browser_tells(requiring, browser):
                Object.defineProperty(window, "outerWidth", { get: () => innerWidth * 1.25 });"""
         )
         page.goto(requiring)
-        page.keyboard.press("Enter")
+        press_start(page)
         page.wait_for_selector("text=Set this page's zoom to 110 % or less")
         assert page.is_visible("text=it is 125 % now")
 
