@@ -1,19 +1,14 @@
 """What annotators are asked, and what they answered."""
 
-import secrets
 from functools import cached_property
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from annotation.links import new_token
 from annotation.options import Options
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
-
-
-def new_token() -> str:
-    """An unguessable name for a link: 192 bits."""
-    return secrets.token_urlsafe(24)
 
 
 class Campaign(models.Model):
@@ -198,6 +193,26 @@ class TaskReconstruction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reconstruction_id} in task {self.task_id}"
+
+
+class StoredCrop(models.Model):
+    """A part of a stored picture, cut once: a file that were cut when it is asked for would take
+    longer the first time, and so tell whether anybody saw it before."""
+
+    of = models.CharField(max_length=200, help_text="The blob of the whole picture.")
+    crop = ArrayField(models.PositiveIntegerField(), size=4)
+    png = models.CharField(max_length=200)
+    png_bytes = models.PositiveIntegerField()
+    webp = models.CharField(max_length=200, blank=True, help_text="Lossless; empty: none.")
+    webp_bytes = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["of", "crop"], name="stored_crop_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.crop} of {self.of}"
 
 
 class StopReason(models.TextChoices):

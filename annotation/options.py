@@ -201,7 +201,9 @@ class Crowd:
     platform : whose query parameters name an annotator; "" for none.
     completed, screened_out, full : completion codes, for who has finished, who may not take part,
         and who came when all was done.
-    pay, currency : for each judgment that counts, in units of the currency, as exact text.
+    pay : for each judgment that counts, in units of the currency, as exact text; "" for nothing.
+    bonus : the same on top of it, for each judgment of who earned it: who answered at least the
+        share `bonus_gold` of their gold tasks rightly, and was not stopped.
     """
 
     platform: str = ""
@@ -209,6 +211,8 @@ class Crowd:
     screened_out: str = ""
     full: str = ""
     pay: str = ""
+    bonus: str = ""
+    bonus_gold: float = 0.8
     currency: str = ""
 
     @classmethod
@@ -227,24 +231,27 @@ class Crowd:
         return cls(
             platform=platform,
             **codes,
-            pay=_pay(checks),
+            pay=_amount(checks, "pay"),
+            bonus=_amount(checks, "bonus"),
+            bonus_gold=checks.number("bonus_gold", 0.8, 0, 1),
             currency=checks.text("currency", default="", longest=10),
         )
 
 
-def _pay(checks: Checks) -> str:
-    given = checks.given.get("pay", "")
+def _amount(checks: Checks, name: str) -> str:
+    """An amount of money as exact text; "" if none is given."""
+    given = checks.given.get(name, "")
     if given == "":
         return ""
     try:
-        pay = Decimal(str(given))
-        is_pay = 0 <= pay <= 1000 and not isinstance(given, bool)
+        amount = Decimal(str(given))
+        is_amount = 0 <= amount <= 1000 and not isinstance(given, bool)
     except InvalidOperation:
-        is_pay = False
-    if not is_pay:
-        checks.problem("pay", "must be a number from 0 to 1000, for each judgment")
+        is_amount = False
+    if not is_amount:
+        checks.problem(name, "must be a number from 0 to 1000, for each judgment")
         return ""
-    return f"{pay:f}"
+    return f"{amount:f}"
 
 
 @dataclass(frozen=True)

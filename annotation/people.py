@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 
 from annotation import serving
 from annotation.kinds import is_alone_first
+from annotation.links import new_token
 from annotation.models import (
     COUNTED,
     Annotator,
@@ -20,7 +21,6 @@ from annotation.models import (
     Purpose,
     StopReason,
     Withdrawal,
-    new_token,
 )
 from annotation.platforms import PLATFORMS
 from annotation.training import give_another_try
@@ -169,8 +169,8 @@ class Work:
     """What an annotator has done, and what they are owed.
 
     worked_s : seconds from the pictures to the answers, each at most three minutes, practice and
-        quiz too. pay : for the judgments that count, in the campaign's currency; None where it says
-        nothing of pay.
+        quiz too. gold : how many gold tasks were answered rightly, of how many. pay, bonus : for
+        the judgments that count, in the campaign's currency; None where it says nothing of them.
     """
 
     annotator: Annotator
@@ -183,6 +183,7 @@ class Work:
     status: str
     events: list[str]
     pay: Decimal | None
+    bonus: Decimal | None
 
     @property
     def minutes(self) -> float:
@@ -215,7 +216,7 @@ def work_of(campaign: Campaign) -> list[Work]:
 
 def _work(annotator: Annotator, row: dict | None, *, right: int, wrong: int) -> Work:
     row = row or defaultdict(int, first_at=None, last_at=None)
-    pay = annotator.campaign.options.crowd.pay
+    crowd = annotator.campaign.options.crowd
     return Work(
         annotator=annotator,
         judged=row["judged"],
@@ -226,8 +227,19 @@ def _work(annotator: Annotator, row: dict | None, *, right: int, wrong: int) -> 
         gold=(right, right + wrong),
         status=_status(annotator, row["judged"]),
         events=[f"{each.check_name}: {each.action}" for each in annotator.quality_events.all()],
-        pay=Decimal(pay) * row["judged"] if pay else None,
+        pay=Decimal(crowd.pay) * row["judged"] if crowd.pay else None,
+        bonus=_bonus(annotator, row["judged"], right=right, gold=right + wrong),
     )
+
+
+def _bonus(annotator: Annotator, judged: int, *, right: int, gold: int) -> Decimal | None:
+    """Nobody earns one unseen: where a share of gold tasks is asked for, there must be some."""
+    crowd = annotator.campaign.options.crowd
+    if not crowd.bonus:
+        return None
+    share = right / gold if gold else 0.0
+    is_earned = share >= crowd.bonus_gold and not annotator.stop_reason
+    return Decimal(crowd.bonus) * judged if is_earned else Decimal(0)
 
 
 def _status(annotator: Annotator, judged: int) -> str:
@@ -251,7 +263,8 @@ def _gold_answers(campaign: Campaign) -> Counter:
 
 PAYMENT_COLUMNS = (
     *("annotator", "label", "platform", "external_id", "status", "judgments", "practice"),
-    *("minutes", "first_at", "last_at", "gold_right", "gold", "rules", "pay", "currency"),
+    *("minutes", "first_at", "last_at", "gold_right", "gold", "rules", "pay", "bonus"),
+    "currency",
 )
 
 
@@ -265,7 +278,8 @@ def payment_rows(campaign: Campaign) -> Iterator[tuple]:
             *(each.judged, each.trained, f"{each.minutes:.1f}"),
             *(moment.isoformat() if moment else "" for moment in (each.first_at, each.last_at)),
             *(*each.gold, "; ".join(each.events)),
-            *("" if each.pay is None else each.pay, campaign.options.crowd.currency),
+            *("" if owed is None else owed for owed in (each.pay, each.bonus)),
+            campaign.options.crowd.currency,
         )
 
 

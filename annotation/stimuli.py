@@ -5,16 +5,15 @@ token and a position, its size is the same for every image of the task, and it c
 and no date.
 """
 
-import io
 import struct
 import zlib
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
-from PIL import Image
-
-from annotation.models import Assignment, Campaign, Task, TaskReconstruction
-from codecs_registry import blobs
+from annotation.models import Assignment, Campaign, StoredCrop, Task, TaskReconstruction
+from codecs_registry import blobs, lossless
 from codecs_registry.models import Reconstruction
+from codecs_registry.pictures import read_png
 
 ORIGINAL = "original"
 PNG, WEBP = Task.Format.PNG, Task.Format.WEBP
@@ -78,44 +77,40 @@ def shown_size(task: Task) -> tuple[int, int]:
     return task.source.width, task.source.height
 
 
-def cropped_bytes(width: int, height: int) -> int:
-    """The size to which every file of a task with a crop is padded: no crop of that size, stored
-    without compression, is larger."""
-    pixels = height * (3 * width + 1)
-    return pixels + pixels // 256 + 1024  # headers of stored blocks and of chunks
+def stored_crops(blob: str, crops: Iterable[Sequence[int]]) -> list[StoredCrop]:
+    """Parts of a stored picture; `crops` are left, top, width, height. Cuts what is not there."""
+    crops = [tuple(each) for each in crops]
+    known = {tuple(each.crop): each for each in StoredCrop.objects.filter(of=blob, crop__in=crops)}
+    if len(known) < len(set(crops)):
+        pixels = read_png(blobs.read(blob))
+    for crop in crops:
+        if crop not in known:
+            left, top, width, height = crop
+            files = lossless.store(pixels[top : top + height, left : left + width])
+            known[crop], _ = StoredCrop.objects.get_or_create(
+                of=blob, crop=crop, defaults=asdict(files)
+            )
+    return [known[crop] for crop in crops]
 
 
 def shown_png(task: Task, blob: str) -> bytes:
     """What a task shows of a stored picture."""
-    if not task.crop:
-        return blobs.read(blob)
-    cut = _known_crop_png if task.crop[2] * task.crop[3] <= KEPT_PIXELS else _crop_png
-    return cut(blob, tuple(task.crop))
-
-
-def _crop_png(blob: str, crop: tuple[int, int, int, int]) -> bytes:
-    """A part of a stored picture as PNG; `crop` is left, top, width, height."""
-    left, top, width, height = crop
-    with Image.open(io.BytesIO(blobs.read(blob))) as picture:
-        part = picture.convert("RGB").crop((left, top, left + width, top + height))
-    out = io.BytesIO()
-    part.save(out, "PNG", compress_level=0)
-    return out.getvalue()
-
-
-# One annotator after another asks for the same ones; a process keeps at most 50 MB of them.
-KEPT_PIXELS = 512 * 512
-_known_crop_png = lru_cache(maxsize=64)(_crop_png)
+    if task.crop:
+        [part] = stored_crops(blob, [task.crop])
+        blob = part.png
+    return blobs.read(blob)
 
 
 def image_file(assignment: Assignment, position: int | None) -> bytes:
     """The padded file at a position of an assignment; None: the original."""
     task = assignment.task
     if position is None:
-        picture = (task.source.png, task.source.webp)
+        png, webp = task.source.png, task.source.webp
     else:
         made = Reconstruction.objects.values_list("decoded", "webp")
-        picture = made.get(id=assignment.shown[position])
-    png, webp = picture
-    content = shown_png(task, png) if task.delivery_format == PNG else blobs.read(webp)
+        png, webp = made.get(id=assignment.shown[position])
+    if task.crop:
+        [part] = stored_crops(png, [task.crop])
+        png, webp = part.png, part.webp
+    content = blobs.read(png if task.delivery_format == PNG else webp)
     return pad(content, task.delivery_bytes, task.delivery_format)

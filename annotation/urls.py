@@ -1,19 +1,7 @@
 from django.urls import path, register_converter
 
 from annotation import endpoints, views
-
-
-class TokenConverter:
-    """What models.new_token makes; anything else is no address of ours."""
-
-    regex = "[A-Za-z0-9_-]{1,40}"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
-
+from annotation.links import TokenConverter
 
 register_converter(TokenConverter, "token")
 

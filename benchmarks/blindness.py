@@ -20,6 +20,7 @@ from itertools import groupby
 
 import httpx
 import numpy as np
+from django.urls import reverse
 from PIL import Image
 
 from benchmarks import scratch
@@ -119,6 +120,7 @@ def make_campaign(name: str, images: list, *, crop: list[int] | None = None, has
         **({"viewing": {"crop": crop}} if crop else {}),
     }
     study, _ = launching.launch(StudySpecification.from_mapping(asked), images)
+    launching.advance(study.id)
     return study.campaign
 
 
@@ -134,9 +136,9 @@ def _cut(count: int, width: int, height: int) -> Iterator[np.ndarray]:
 
 
 def _reconstruct(source) -> None:
-    from codecs_registry import blobs
+    from codecs_registry import blobs, lossless
     from codecs_registry.codecs import get_codec
-    from codecs_registry.pictures import read_png, write_png
+    from codecs_registry.pictures import read_png
     from tests import factories
 
     original = Image.fromarray(read_png(blobs.read(source.png)))
@@ -145,7 +147,7 @@ def _reconstruct(source) -> None:
             coded = io.BytesIO()
             original.save(coded, file_format, **settings[step])
             decoded = np.asarray(Image.open(coded).convert("RGB"))
-            png = write_png(decoded)
+            files = lossless.store(decoded)
             size = len(coded.getvalue())
             factories.reconstruction(
                 source,
@@ -154,9 +156,10 @@ def _reconstruct(source) -> None:
                 codec_version=get_codec(codec).version(),
                 size_bytes=size,
                 actual_bpp=8 * size / source.pixel_count,
-                decoded=blobs.put(png, ".png"),
-                decoded_bytes=len(png),
-                **factories.webp_fields(decoded),
+                decoded=files.png,
+                decoded_bytes=files.png_bytes,
+                webp=files.webp,
+                webp_bytes=files.webp_bytes,
             )
 
 
@@ -223,7 +226,7 @@ def receive(
 
 
 def _judge(client: httpx.Client, annotator, wanted: int, drawn: random.Random, tables) -> None:
-    page = f"/judge/{annotator.token}"
+    page = reverse("judge", args=[annotator.token]).rstrip("/")
     answer = fetch(client, "POST", f"{page}/next")
     brought: dict[str, dict] = {}
     for place in range(wanted):

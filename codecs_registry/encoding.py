@@ -25,11 +25,11 @@ from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from codecs_registry import blobs, memory
+from codecs_registry import blobs, lossless, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
 from codecs_registry.models import Encode, Reconstruction, SourceImage
-from codecs_registry.pictures import read_png, write_png, write_webp
+from codecs_registry.pictures import read_png
 from codecs_registry.rate_matched import Encoded, Files, encode_to_rates
 from perceptual.reference import ms_ssim, psnr
 
@@ -291,7 +291,7 @@ def _store(
     worker: str,
 ) -> int:
     # Files first: a row never names a file that is not there.
-    png, webp = write_png(encoded.pixels), write_webp(encoded.pixels)
+    files = lossless.store(encoded.pixels)
     decibels = psnr(pixels, encoded.pixels)
     return (
         _held_by(worker)
@@ -301,10 +301,10 @@ def _store(
             settings=encoded.settings,
             bitstream=blobs.put(encoded.bitstream, extension),
             size_bytes=len(encoded.bitstream),
-            decoded=blobs.put(png, ".png"),
-            decoded_bytes=len(png),
-            webp=blobs.put(webp, ".webp") if webp else "",
-            webp_bytes=len(webp) if webp else None,
+            decoded=files.png,
+            decoded_bytes=files.png_bytes,
+            webp=files.webp,
+            webp_bytes=files.webp_bytes,
             actual_bpp=encoded.actual_bpp,
             miss=encoded.miss,
             psnr=decibels if math.isfinite(decibels) else None,

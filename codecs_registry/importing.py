@@ -2,22 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from django.db import transaction
 
-from codecs_registry import blobs
+from codecs_registry import lossless
 from codecs_registry.models import Collection, SourceImage
-from codecs_registry.pictures import (
-    SUFFIXES,
-    UnreadablePicture,
-    identify,
-    read_picture,
-    write_png,
-    write_webp,
-)
+from codecs_registry.pictures import SUFFIXES, UnreadablePicture, identify, read_picture
 
 
 @dataclass
@@ -80,17 +73,14 @@ def import_file(name: str, file: Path | BinaryIO) -> tuple[SourceImage, bool]:
     known = SourceImage.objects.filter(**identity).first()
     if known:
         return known, False
-    png, webp = write_png(picture.pixels), write_webp(picture.pixels)
+    files = lossless.store(picture.pixels)
     with transaction.atomic():
         return SourceImage.objects.get_or_create(
             **identity,
             defaults={
                 "name": _readable(Path(name).name)[:200],
                 "conversions": picture.conversions,
-                "png": blobs.put(png, ".png"),
-                "png_bytes": len(png),
-                "webp": blobs.put(webp, ".webp") if webp else "",
-                "webp_bytes": len(webp) if webp else None,
+                **asdict(files),
             },
         )
 

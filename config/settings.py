@@ -28,6 +28,7 @@ if not SECRET_KEY:
     if "DATABASE_URL" in env.ENVIRON:
         raise ImproperlyConfigured("Set SECRET_KEY to a long random string.")
     SECRET_KEY = embedded.secret_key(CLOSER_DATA)
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # former ones: links hold
 ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", urlsplit(CLOSER_URL).hostname]
 )

@@ -1,5 +1,8 @@
 """The researcher's page of a study's annotators: who came, how they did, and what they are owed."""
 
+from collections.abc import Iterable
+from decimal import Decimal
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -33,12 +36,19 @@ def _page(
         "work": [(each, own_link(each.annotator)) for each in work],
         "annotation_link": annotation_link(study),
         "hours": sum(each.worked_s for each in work) / 3600,
-        "pay": sum(each.pay for each in work) if work and work[0].pay is not None else None,
+        "pay": _total(each.pay for each in work),
+        "bonus": _total(each.bonus for each in work),
         "currency": study.campaign.options.crowd.currency,
         "withdrawals": study.campaign.withdrawals.order_by("-withdrawn_at"),
         "form": form,
     }
     return render(request, "evaluation/annotators.html", context, status=status)
+
+
+def _total(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """None where the campaign says nothing of it."""
+    known = [each for each in amounts if each is not None]
+    return sum(known) if known else None
 
 
 @login_required

@@ -107,7 +107,8 @@ def launch(
         if is_new:
             study.sources.set(sources)
         retry_encoding(study)
-    advance(study.id)
+    if specification.options.viewing.crop is None:  # cutting takes long: a worker does it
+        advance(study.id)
     study.refresh_from_db()
     return study, is_new
 
@@ -229,12 +230,13 @@ def wait_until_open(
 def advance(study_id: int) -> bool:
     """Make the study's tasks and open its campaign, once its stimuli are complete.
 
-    Returns whether this call opened it.
+    Returns whether this call opened it. A call while another is at it does nothing.
     """
     with transaction.atomic():
-        study = Study.objects.select_for_update(of=("self",)).get(id=study_id)
-        if study.campaign.state != Campaign.State.DRAFT:
-            return False
+        free = Study.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
+        study = free.filter(id=study_id).first()
+        if study is None or study.campaign.state != Campaign.State.DRAFT:
+            return False  # done, or being done
         if study.reconstructions.exclude(state=State.READY).exists():
             return False
         make_tasks(study)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from annotation.kinds import KINDS
 from annotation.models import Task, TaskReconstruction
 from annotation.options import Viewing
-from annotation.stimuli import PNG, WEBP, cropped_bytes, delivered_bytes
+from annotation.stimuli import PNG, WEBP, delivered_bytes, stored_crops
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, SourceImage
 from codecs_registry.pictures import read_png
@@ -155,14 +155,8 @@ def require_room(viewing: Viewing, sources: list[SourceImage]) -> None:
 def _deliveries(study: Study) -> dict[int, tuple[str, int]]:
     """By source image, one format and one size in bytes for all that is ever sent of it: they tell
     no codec and no rate. Lossless WebP where all of it is there and the largest is smaller."""
-    viewing = study.campaign.options.viewing
-    if viewing.crop:
-        size = cropped_bytes(*viewing.crop)
-        return dict.fromkeys(study.sources.values_list("id", flat=True), (PNG, size))
     png, webp = defaultdict(list), defaultdict(list)
-    sources = study.sources.values_list("id", "png_bytes", "webp_bytes")
-    made = study.reconstructions.values_list("source", "decoded_bytes", "webp_bytes")
-    for source_id, png_bytes, webp_bytes in [*sources, *made]:
+    for source_id, png_bytes, webp_bytes in _sizes(study):
         png[source_id].append(png_bytes)
         webp[source_id].append(webp_bytes)
     found = {}
@@ -173,3 +167,19 @@ def _deliveries(study: Study) -> dict[int, tuple[str, int]]:
             if size < found[source_id][1]:
                 found[source_id] = (WEBP, size)
     return found
+
+
+def _sizes(study: Study) -> Iterator[tuple[int, int, int | None]]:
+    """The source image of each file that is sent, and its bytes as PNG and as WebP. Cuts what is
+    shown in part."""
+    made = study.reconstructions
+    if study.campaign.options.viewing.crop is None:
+        yield from study.sources.values_list("id", "png_bytes", "webp_bytes")
+        yield from made.values_list("source", "decoded_bytes", "webp_bytes")
+        return
+    for source in study.sources.all():
+        crops = crops_of(study, source)
+        copies = made.filter(source=source).values_list("decoded", flat=True)
+        for blob in (source.png, *copies):
+            for part in stored_crops(blob, crops):
+                yield source.id, part.png_bytes, part.webp_bytes

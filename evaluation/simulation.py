@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 
 import httpx
 import numpy as np
+from django.urls import reverse
 from PIL import Image
 
 from annotation.joining import issue_simulation_pass
@@ -94,13 +95,14 @@ class SimulatedAnnotator:
 
     def join(self, campaign_token: str, simulation_pass: str) -> None:
         """Press "Start" on the campaign's page, as anybody would."""
-        welcome = self._send("GET", f"/c/{campaign_token}/")
+        address = reverse("welcome", args=[campaign_token])
+        welcome = self._send("GET", address)
         field = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', welcome.text)
         if field is None:
             raise SimulationFailed("the campaign takes no annotators: it is not open")
         judge = self._send(
             "POST",
-            f"/c/{campaign_token}/",
+            address,
             data={"csrfmiddlewaretoken": field[1], "simulation_pass": simulation_pass},
             headers={"Referer": str(welcome.url)},
         )

@@ -1,5 +1,6 @@
 """Makes what tests need, with real pictures, real files and only what a test cares about named."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -7,12 +8,20 @@ from itertools import count
 import numpy as np
 
 from annotation import serving
-from annotation.models import Annotator, Campaign, Task, TaskReconstruction
+from annotation.models import (
+    Annotator,
+    Assignment,
+    Campaign,
+    Judgment,
+    Purpose,
+    Task,
+    TaskReconstruction,
+)
 from annotation.stimuli import delivered_bytes
-from codecs_registry import blobs
+from codecs_registry import blobs, lossless
 from codecs_registry.codecs import get_codec
 from codecs_registry.models import Reconstruction, SourceImage
-from codecs_registry.pictures import Pixels, identify, write_png, write_webp
+from codecs_registry.pictures import Pixels, identify
 from evaluation import launching
 from evaluation.models import Study
 from evaluation.study_files import StudySpecification
@@ -33,22 +42,14 @@ def pixels(width: int = 48, height: int = 32, *, seed: int = 0) -> Pixels:
 def source_image(picture: Pixels | None = None, *, name: str | None = None) -> SourceImage:
     number = next(_numbers)
     picture = pixels(seed=number) if picture is None else picture
-    png = write_png(picture)
     height, width, _ = picture.shape
     return SourceImage.objects.create(
         sha256=identify(picture),
         width=width,
         height=height,
         name=name or f"photo-{number}.png",
-        png=blobs.put(png, ".png"),
-        png_bytes=len(png),
-        **webp_fields(picture),
+        **asdict(lossless.store(picture)),
     )
-
-
-def webp_fields(picture: Pixels) -> dict:
-    webp = write_webp(picture)
-    return {"webp": blobs.put(webp, ".webp"), "webp_bytes": len(webp)} if webp else {}
 
 
 def reconstruction(
@@ -56,7 +57,7 @@ def reconstruction(
 ) -> Reconstruction:
     """A ready reconstruction, with files of its own."""
     picture = pixels(source.width, source.height, seed=next(_numbers))
-    png = write_png(picture)
+    files = lossless.store(picture)
     bitstream = picture.tobytes()[:100]
     return Reconstruction.objects.create(
         **{
@@ -67,9 +68,10 @@ def reconstruction(
             "state": Reconstruction.State.READY,
             "bitstream": blobs.put(bitstream, f".{codec}"),
             "size_bytes": len(bitstream),
-            "decoded": blobs.put(png, ".png"),
-            "decoded_bytes": len(png),
-            **webp_fields(picture),
+            "decoded": files.png,
+            "decoded_bytes": files.png_bytes,
+            "webp": files.webp,
+            "webp_bytes": files.webp_bytes,
             "actual_bpp": float(bpp),
             "psnr": 30 + 10 * float(bpp),
             **fields,
@@ -158,6 +160,17 @@ def judge_all(who: Annotator, *, choose=lambda assignment: "left", now=NOW) -> i
     return judged
 
 
+def judge_gold(annotator: Annotator, *, is_right: bool) -> None:
+    """Answer a new gold task of the annotator's campaign."""
+    task = gold_task(annotator.campaign)
+    shown = list(task.parts.values_list("reconstruction", flat=True))
+    assignment = Assignment.objects.create(
+        task=task, annotator=annotator, purpose=Purpose.GOLD, shown=shown, leased_at=NOW
+    )
+    ranks = [1 if (each == task.closest_id) == is_right else 2 for each in shown]
+    Judgment.objects.create(assignment=assignment, ranks=ranks, response_ms=1000, judged_at=NOW)
+
+
 def preferring(*codecs: str):
     """What an annotator chooses who finds earlier codecs of the list closer than later ones."""
 
@@ -190,4 +203,7 @@ def study(
     specification = StudySpecification.from_mapping(
         {"name": name, "images": "-", "codecs": list(codecs), "bpp": list(bpp), **asked}
     )
-    return launching.launch(specification, pictures)[0]
+    made, _ = launching.launch(specification, pictures)
+    launching.advance(made.id)
+    made.refresh_from_db()
+    return made

@@ -4,7 +4,7 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
-import annotation.models
+import annotation.links
 import codecs_registry.models
 
 
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 (
                     "token",
                     models.CharField(
-                        default=annotation.models.new_token, max_length=40, unique=True
+                        default=annotation.links.new_token, max_length=40, unique=True
                     ),
                 ),
                 (
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 (
                     "token",
                     models.CharField(
-                        default=annotation.models.new_token, max_length=40, unique=True
+                        default=annotation.links.new_token, max_length=40, unique=True
                     ),
                 ),
                 ("is_simulated", models.BooleanField(default=False)),
@@ -165,7 +165,7 @@ class Migration(migrations.Migration):
                 (
                     "token",
                     models.CharField(
-                        default=annotation.models.new_token, max_length=40, unique=True
+                        default=annotation.links.new_token, max_length=40, unique=True
                     ),
                 ),
                 (

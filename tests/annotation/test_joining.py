@@ -378,6 +378,31 @@ def test_pay_is_reckoned_from_the_judgments_that_count():
     assert rows[1]["label"] == "Ada"
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "asked", "stop_reason", "bonus"),
+    [
+        (4, 1, 0.8, "", "0.25"),
+        (3, 1, 0.8, "", "0.00"),
+        (0, 0, 0.8, "", "0.00"),
+        (0, 0, 0, "", "0.00"),
+        (0, 2, 0, "", "0.10"),
+        (4, 1, 0.8, "rule", "0.00"),
+    ],
+)
+def test_a_bonus_is_for_who_answered_gold_tasks_rightly_and_was_not_stopped(
+    right, wrong, asked, stop_reason, bonus
+):
+    options = {"crowd": {"bonus": "0.05", "bonus_gold": asked}}
+    campaign = factories.campaign(stored_options=options)
+    stopped = {"stop_reason": stop_reason, "stopped_at": NOW} if stop_reason else {}
+    annotator = factories.annotator(campaign, **stopped)
+    for is_right in [True] * right + [False] * wrong:
+        factories.judge_gold(annotator, is_right=is_right)
+    [work] = people.work_of(campaign)
+    assert f"{work.bonus:.2f}" == bonus
+    assert work.pay is None
+
+
 # --- what must not get out ------------------------------------------------------------------------
 
 
@@ -475,7 +500,7 @@ def test_withdrawing_twice_says_the_same(client):
     annotator = factories.annotator(factories.open_campaign(1))
     address = reverse("my-data", args=[annotator.token])
     page = text(client.post(address, {"sure": "on"}))
-    assert f'data-forget="/judge/{annotator.token}/"' in page
+    assert f'data-forget="{reverse("judge", args=[annotator.token])}"' in page
 
 
 def test_a_payment_file_holds_no_formula():

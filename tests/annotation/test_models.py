@@ -189,7 +189,7 @@ def test_no_two_links_are_the_same(assignment, model):
 def test_links_cannot_be_guessed():
     tokens = {factories.campaign().token for _ in range(50)}
     assert len(tokens) == 50
-    assert {len(token) for token in tokens} == {32}, "192 bits, 6 a character"
+    assert {len(token) for token in tokens} == {24}, "144 bits, 6 a character"
 
 
 # --- campaigns and tasks --------------------------------------------------------------------------

@@ -98,6 +98,8 @@ def test_one_number_is_a_square():
         ({"crowd": {"platform": "prolific"}}, "crowd.completed", "needs a completion code"),
         ({"crowd": {"completed": "a b"}}, "crowd.completed", "letters, digits"),
         ({"crowd": {"pay": "much"}}, "crowd.pay", "a number from 0 to 1000"),
+        ({"crowd": {"bonus": -0.1}}, "crowd.bonus", "a number from 0 to 1000"),
+        ({"crowd": {"bonus_gold": 2}}, "crowd.bonus_gold", "a number from 0 to 1"),
         ({"crowd": {"pay": float("nan")}}, "crowd.pay", "a number from 0 to 1000"),
         ({"translations": {"x": {}}}, "translations.x", "is no language"),
         ({"translations": {"de": {"title": ""}}}, "translations.de.title", "is not known"),

@@ -178,6 +178,33 @@ def test_an_unknown_annotator_is_not_found(client, token, path):
     assert response.status_code == 404
 
 
+def forge(address: str) -> str:
+    """The same address with another last character of its signature."""
+    head, _, tail = address.rpartition("/")
+    return f"{head[:-1]}{'A' if head[-1] != 'A' else 'B'}/{tail}"
+
+
+def test_a_link_that_was_not_signed_here_is_not_found_and_asks_the_database_nothing(
+    client, annotator, settings, django_assert_num_queries
+):
+    own = reverse("judge", args=[annotator.token])
+    for address in (forge(own), f"/judge/{annotator.token}/", f"/judge/{annotator.token}./"):
+        with django_assert_num_queries(0):
+            assert client.get(address).status_code == 404
+    former, settings.SECRET_KEY = settings.SECRET_KEY, "another one"
+    assert client.get(own).status_code == 404
+    settings.SECRET_KEY_FALLBACKS = [former]
+    assert client.get(own).status_code == 200
+
+
+def test_links_that_were_given_out_before_links_were_signed_hold(client, annotator):
+    annotator.token = "0123456789abcdefghij_-ABCDEFGHIJ"
+    annotator.save()
+    assert reverse("judge", args=[annotator.token]) == f"/judge/{annotator.token}/"
+    assert client.get(f"/judge/{annotator.token}/").status_code == 200
+    assert next_up(client, annotator)["assignments"]
+
+
 def test_a_campaigns_link_is_no_annotators_link_nor_the_other_way(client, annotator):
     assert client.get(reverse("judge", args=[annotator.campaign.token])).status_code == 404
     assert client.get(reverse("welcome", args=[annotator.token])).status_code == 404
@@ -224,7 +251,7 @@ def test_a_pass_makes_an_annotator_of_its_own_beside_the_person_whose_browser_it
 def test_the_judging_page_says_how_many_pairs_there_are(client, annotator):
     html = client.get(reverse("judge", args=[annotator.token])).content.decode()
     assert 'data-total="3"' in html
-    assert f'data-judge="/judge/{annotator.token}/"' in html
+    assert f'data-judge="{reverse("judge", args=[annotator.token])}"' in html
 
 
 @pytest.mark.parametrize(("asked", "total"), [(2, 2), (3, 3), (50, 3)])
@@ -242,7 +269,7 @@ def test_an_annotator_is_shown_two_pairs_and_the_next_ones_after_each_answer(cli
     assert first.keys() == {"token", "width", "height", "images"}
     assert (first["width"], first["height"]) == (48, 32)
     assert first["images"] == {
-        position: f"/stimuli/{first['token']}/{position}"
+        position: reverse("stimulus", args=[first["token"], position])
         for position in ("original", "left", "right")
     }
     todo = post(client, "judgments", annotator, answer(first["token"])).json()
@@ -298,8 +325,8 @@ def test_no_page_tells_what_is_compared(client, monkeypatch):
     assert len(texts) == 2 + 18
 
     said = re.sub(r'csrfmiddlewaretoken" value="\w+"', "", " ".join(texts))
-    for token in tokens:
-        said = said.replace(token, "")
+    names = rf"(?:{'|'.join(map(re.escape, tokens))})(?:\.[\w-]{{43}})?"  # and their signatures
+    said = re.sub(names, "", said)
     said = said.lower()
     for secret in (
         *("confidential", "comparison", "sea", "photo-", "avif", "jpeg", "webp", "codec", "bpp"),
@@ -309,7 +336,7 @@ def test_no_page_tells_what_is_compared(client, monkeypatch):
         assert not re.search(rf"\b{re.escape(secret)}", said), secret
     for text in texts[2:]:
         todo = json.loads(text)
-        numbers = set(re.findall(r"\d+", re.sub("|".join(map(re.escape, tokens)), "", text)))
+        numbers = set(re.findall(r"\d+", re.sub(names, "", text)))
         shown = {str(each["width"]) for each in todo["assignments"]}
         shown |= {str(each["height"]) for each in todo["assignments"]}
         assert numbers <= shown | {str(todo["judged"])}, "no other number is told"

@@ -7,11 +7,12 @@ Annotators answer by chance and fetch no picture. CLOSER_LONG=1 takes a thousand
 import contextlib
 import os
 import random
+import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import numpy as np
@@ -51,21 +52,20 @@ class ByChance(SimulatedAnnotator):
     def _decide(self, images: dict[str, str]) -> str:
         return str(self.chance.choice(["left", "right"]))
 
-    def take_part(self, campaign_token: str, stack) -> dict[str, str]:
+    def take_part(self, link: str, stack) -> dict[str, str]:
         """What the server acknowledged: answers by assignment token."""
-        self.begin(campaign_token)
+        self.begin(urlsplit(link).path)
         acknowledged = self.judge(2).assignments
         match self.chance.choice(["stay", "give back", "leave"], p=[0.7, 0.2, 0.1]):
             case "give back":
                 self.give_back()
             case "leave":
-                end_leases(stack, self.page.split("/")[2])
+                end_leases(stack, token_in(self.page))
                 return acknowledged
         return acknowledged | self.judge(20).assignments
 
-    def begin(self, campaign_token: str) -> None:
+    def begin(self, address: str) -> None:
         """Press "Start", as people do."""
-        address = f"/c/{campaign_token}/"
         self._send("GET", address)
         token = self.client.cookies["csrftoken"]
         self.page = self._send("POST", address, data={"csrfmiddlewaretoken": token}).url.path
@@ -76,6 +76,11 @@ class ByChance(SimulatedAnnotator):
             self._send(
                 "POST", urljoin(self.page, "give-back"), json={"assignment": assignment["token"]}
             )
+
+
+def token_in(address: str) -> str:
+    """Of a link to a campaign or to an annotator: what stands before the signature."""
+    return re.search(r"/(?:c|judge)/([^/.]+)", address)[1]
 
 
 def end_leases(stack, annotator_token: str) -> None:
@@ -131,8 +136,8 @@ class Web:
 
 @pytest.fixture
 def campaigns(stack, photographs) -> list[str]:
-    """Tokens of two campaigns with gold tasks and repeats."""
-    for name, keys in (("Filled", FILLED), ("Budgeted", BUDGETED)):
+    """Links of two campaigns with gold tasks and repeats."""
+    launched = [
         stack.launch_study(
             name,
             photographs,
@@ -142,9 +147,11 @@ def campaigns(stack, photographs) -> list[str]:
             repeat_share=SHARE,
             **keys,
         )
+        for name, keys in (("Filled", FILLED), ("Budgeted", BUDGETED))
+    ]
     gold = stack.sql("SELECT count(*) FROM annotation_task WHERE closest_id IS NOT NULL")
     assert gold[0][0] >= 2 * 4, "enough of them for all that an annotator is asked"
-    return [token for (token,) in stack.sql("SELECT token FROM annotation_campaign ORDER BY id")]
+    return [each["annotation_link"] for each in launched]
 
 
 def judge_while_killing(stack, campaigns: list[str], web: Web) -> dict[str, str]:
@@ -255,7 +262,7 @@ def test_the_rules_hold_for_many_annotators_while_web_processes_are_killed(stack
 
     assert stored_answers(stack) == acknowledged, "each once, and as it was given"
     assert tasks_whose_places_do_not_add_up(stack) == []
-    filled, budgeted = campaigns
+    filled, budgeted = (token_in(link) for link in campaigns)
     assert places_left(stack, filled) == 0, "they were run for, and so put to the test"
     budget, left, held = budget_of(stack, budgeted)
     assert (left, held) == (0, budget), "it was run for, too"

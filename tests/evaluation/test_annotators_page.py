@@ -13,7 +13,14 @@ from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db
 
-PAID = {"platform": "prolific", "completed": "C1", "pay": 0.15, "currency": "GBP"}
+PAID = {
+    "platform": "prolific",
+    "completed": "C1",
+    "pay": 0.15,
+    "bonus": 1,
+    "bonus_gold": 0,
+    "currency": "GBP",
+}
 
 
 def page(client, name="annotators", *arguments):
@@ -41,10 +48,11 @@ def test_each_person_is_listed_with_their_work_and_pay_and_simulations_are_not(a
     assert f"annotator-{who.id}" in shown
     assert "has judged" in shown
     assert "0.30" in shown
+    assert "2.00" in shown
     assert "simulated" not in shown
     rows = list(csv.DictReader(io.StringIO(b"".join(page(as_researcher, "payments")).decode())))
-    assert [(row["judgments"], row["pay"], row["currency"]) for row in rows] == [
-        ("2", "0.30", "GBP")
+    assert [(row["judgments"], row["pay"], row["bonus"], row["currency"]) for row in rows] == [
+        ("2", "0.30", "2", "GBP")
     ]
 
 

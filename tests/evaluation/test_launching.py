@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 from PIL import Image
 
 from annotation.models import Campaign, Task
@@ -365,7 +366,7 @@ def test_the_command_launches_waits_and_prints_page_and_annotation_link(tmp_path
     assert campaign.state == Campaign.State.OPEN
     assert "Sea: launched" in out
     assert "http://localhost/studies/sea/" in out
-    assert f"http://localhost/c/{campaign.token}/" in out
+    assert f"http://localhost{reverse('welcome', args=[campaign.token])}" in out
     assert err.splitlines()[0] == "a.png"
     assert err.splitlines()[-1] == "encoded 2 of 2 reconstructions"
 

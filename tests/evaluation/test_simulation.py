@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
+from django.urls import reverse
 
 from annotation import serving
 from annotation.joining import issue_simulation_pass
@@ -89,7 +90,7 @@ def test_a_simulated_annotator_joins_by_the_page_and_is_marked(browser):
     campaign = factories.open_campaign(1)
     annotator = joined(browser, campaign)
     assert Annotator.objects.get().is_simulated
-    assert annotator.page == f"/judge/{Annotator.objects.get().token}/"
+    assert annotator.page == reverse("judge", args=[Annotator.objects.get().token])
 
 
 @pytest.mark.django_db
