@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import re
 import struct
 import time
 from collections import defaultdict
@@ -302,7 +303,8 @@ def _of_assignment(shown: dict) -> dict:
         "keys": " ".join(shown),
         "names of images": " ".join(shown["images"]),
         "shapes of addresses": " ".join(
-            each.replace(shown["token"], "TOKEN") for each in shown["images"].values()
+            re.sub(rf"{re.escape(shown['token'])}\.[\w-]{{43}}(?=/)", "TOKEN.SIGNATURE", each)
+            for each in shown["images"].values()
         ),
         "size, and all else": str(
             {name: shown[name] for name in shown if name not in ("token", "images")}
