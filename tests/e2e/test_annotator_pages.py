@@ -1,11 +1,14 @@
 """How people come, agree, are measured, practise and go back, in a real browser."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from psycopg.types.json import Jsonb
 
 from tests import factories
 from tests.e2e.conftest import Stack, own_folder
@@ -14,8 +17,18 @@ pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("a
 
 CODES = {"completed": "C1DONE", "screened_out": "C2OUT", "full": "C3FULL"}
 PROLIFIC = {"platform": "prolific", **CODES, "pay": 0.15, "currency": "GBP"}
-SCREENS = {"desktop": (1366, 768), "phone": (390, 844)}
+DESK = {"viewport": {"width": 1366, "height": 768}}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "screen": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
+TOO_FAST = {"check": "too fast", "share": 0, "at_least": 1, "too_fast_s": 600, "action": "warn"}
+SCREENS = {"desktop": DESK, "phone": PHONE}
 LANGUAGES = ("en", "de", "ar")
+SOON_MS = 320  # a little more than the page asks for before it takes an answer
+AXE = Axe().axe_script
 # Rules of WCAG 2 A and AA, and what axe recommends beyond them.
 AUDIT = {"resultTypes": ["violations"]}
 
@@ -39,12 +52,28 @@ def smooth_photographs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(stack, smooth_photographs) -> dict:
+def rankings(stack, smooth_photographs) -> dict:
+    return stack.launch_study(
+        "Rankings",
+        smooth_photographs,
+        codecs=["jpeg", "jpeg2000", "webp"],
+        bpp=[1.5],
+        task="ranking",
+        allow_ties=True,
+        judgments_per_task=90,
+    )
+
+
+@pytest.fixture(scope="module")
+def study(stack, smooth_photographs, rankings) -> dict:
     return stack.launch_study(
         "People",
         smooth_photographs,
         bpp=[0.3, 1.5],
-        judgments_per_task=3,
+        allow_ties=True,
+        judgments_per_task=90,
+        not_after=["Rankings"],
+        rules=[TOO_FAST],
         judgments_per_annotator=2,
         consent="You may stop at any time.",
         instructions="Look at the leaves.",
@@ -73,7 +102,9 @@ def measure(page) -> None:
 
 
 def violations(page) -> list[str]:
-    found = Axe().run(page, options=AUDIT).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    found = page.evaluate("options => axe.run(options)", AUDIT)["violations"]
     return [
         f"{each['id']}: {each['help']} ({', '.join(str(n['target']) for n in each['nodes'])})"
         for each in found
@@ -82,7 +113,7 @@ def violations(page) -> list[str]:
 
 def answer(page, key: str = "1") -> None:
     shown = page.get_attribute("[data-judge]", "data-painted")
-    page.wait_for_timeout(320)
+    page.wait_for_timeout(SOON_MS)
     page.keyboard.press(key)
     page.wait_for_function(
         """shown => document.querySelector("[data-thanks]").checkVisibility()
@@ -175,54 +206,392 @@ def test_an_annotator_looks_at_their_data_and_withdraws(stack, study, page):
     assert stack.sql("SELECT * FROM annotation_annotator WHERE external_id = 'pid3'") == []
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_no_page_of_the_annotator_violates_a_rule_of_accessibility(
-    stack, study, browser, screen, language
-):
-    """Every page in every language, on a desktop and on a phone; right to left does not break."""
-    width, height = SCREENS[screen]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, locale=language, has_touch=screen == "phone"
-    )
-    page = context.new_page()
-    found = {}
+# --- accessibility: every page and every state of it, by axe-core ---------------------------------
+#
+# What depends on the layout is audited on both screens, words in a column on the phone alone; what
+# the server writes is audited in each language, what differs by a sentence of the script in one.
 
-    def audit(name: str) -> None:
-        found[name] = violations(page)
-        direction = "rtl" if language == "ar" else "ltr"
+
+class Visit:
+    """Somebody who comes with a language and a screen, and what axe finds of what they see."""
+
+    def __init__(self, page, language: str) -> None:
+        self.page = page
+        self.language = language
+        self.found: dict[str, list[str]] = {}
+
+    def audit(self, name: str) -> None:
+        page = self.page
+        direction = "rtl" if self.language == "ar" else "ltr"
         assert page.get_attribute("html", "dir") == direction
-        assert page.get_attribute("html", "lang") == language
-        too_wide = page.evaluate(
-            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        )
-        assert not too_wide, f"{name} scrolls sideways"
+        assert page.get_attribute("html", "lang") == self.language
+        self.found[name] = violations(page)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            self.found[name].append("it scrolls sideways")
 
-    page.goto(study["annotation_link"])
-    audit("came alone")
-    arrive(page, study, f"{screen}-{language}")
-    audit("welcome")
-    agree(page)
-    page.wait_for_selector("[data-screen]")
-    audit("screen")
-    measure_or_narrow(page)
-    audit("judging")
-    token = re.search(r"/judge/([^/]+)/", page.url)[1]
-    page.goto(f"{stack.url}/judge/{token}/data")
-    audit("my data")
-    stack.sql_do(
-        """UPDATE annotation_annotator SET stopped_at = now(), stop_reason = 'revoked'
-           WHERE token = %s""",
-        token,
+    def sees(self, what: str, *, name: str) -> None:
+        self.page.wait_for_selector(what)
+        self.audit(name)
+
+
+@pytest.fixture(scope="module")
+def contexts(browser) -> Iterator[dict]:
+    """A browser profile for each screen: a new one for each visit would cost a second each."""
+    opened = {screen: browser.new_context(**SCREENS[screen]) for screen in SCREENS}
+    yield opened
+    for context in opened.values():
+        context.close()
+
+
+@contextlib.contextmanager
+def visit(contexts, screen: str, language: str) -> Iterator[Visit]:
+    context = contexts[screen]
+    context.clear_cookies()
+    context.set_offline(False)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.set_extra_http_headers({"Accept-Language": language})
+    visitor = Visit(page, language)
+    yield visitor
+    page.close()
+    assert visitor.found == {name: [] for name in visitor.found}
+
+
+@contextlib.contextmanager
+def campaign(stack, study: str, *, options: dict | None = None, **columns) -> Iterator[None]:
+    """A study's campaign with other values in its options, or in some columns, for a while."""
+    (before,) = stack.sql(
+        """SELECT state, budget, budget_left, stored_options FROM annotation_campaign
+           WHERE id = (SELECT campaign_id FROM evaluation_study WHERE name = %s)""",
+        study,
     )
-    page.goto(f"{stack.url}/judge/{token}/")
-    audit("revoked")
-    context.close()
-    assert found == {name: [] for name in found}
+
+    def put(state: str, budget: int | None, budget_left: int | None, options: dict) -> None:
+        stack.sql_do(
+            """UPDATE annotation_campaign
+               SET state = %s, budget = %s, budget_left = %s, stored_options = %s
+               WHERE id = (SELECT campaign_id FROM evaluation_study WHERE name = %s)""",
+            *(state, budget, budget_left, Jsonb(options), study),
+        )
+
+    now = dict(zip(("state", "budget", "budget_left", "options"), before, strict=True)) | columns
+    now["options"] = now["options"] | {
+        table: now["options"][table] | keys for table, keys in (options or {}).items()
+    }
+    put(**now)
+    try:
+        yield
+    finally:
+        put(*before)
 
 
-def measure_or_narrow(page) -> None:
-    page.select_option("[name=dark_seen]", "3")
-    page.select_option("[name=bright_seen]", "3")
+def press_unchecked(page) -> None:
+    """As a browser does that holds no form back because something in it is not filled."""
+    page.eval_on_selector("form button", "each => { each.form.noValidate = true; each.click(); }")
+
+
+def say_what_is_seen(page, squares: str) -> None:
+    page.wait_for_selector("[data-screen]")
+    page.select_option("[name=dark_seen]", squares)
+    page.select_option("[name=bright_seen]", squares)
     page.click("[data-screen] button")
-    page.wait_for_selector("[data-question]:visible, [data-narrow]:visible")
+
+
+def wait_until_painted_after(page, token: str) -> None:
+    page.wait_for_function(
+        "token => document.querySelector('[data-judge]').dataset.painted !== token", arg=token
+    )
+
+
+# Not what is empty until the script has filled it, and is audited on its own.
+SHOW_ALL = """
+    for (const each of document.querySelectorAll("main [hidden]")) {
+      if (!each.matches("[data-feedback], [data-thanks]")) each.hidden = false;
+    }
+"""
+ALL_VIEWS = {"views": ["side by side", "flip", "inspect"], "remark": True}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_page_of_pairs_violates_a_rule_of_accessibility_on_a_desktop(
+    stack, study, contexts, language
+):
+    with (
+        campaign(stack, "People", options={"viewing": ALL_VIEWS}),
+        visit(contexts, "desktop", language) as visitor,
+    ):
+        page = visitor.page
+        arrive(page, study, f"desktop-{language}")
+        visitor.audit("welcome")
+        agree(page)
+        visitor.sees("[data-screen]", name="screen")
+        say_what_is_seen(page, "3")
+        visitor.sees("[data-painted]", name="side by side")
+        page.keyboard.press("v")
+        visitor.audit("flip")
+        page.keyboard.down("Space")
+        visitor.audit("flip, the original")
+        page.keyboard.up("Space")
+        page.keyboard.press("v")
+        page.keyboard.press("+")
+        visitor.audit("inspect")
+        page.keyboard.press("r")
+        visitor.audit("remark")
+        page.keyboard.type("Rings around the leaves")
+        page.keyboard.press("Enter")
+        answer(page)
+        page.context.set_offline(True)
+        visitor.sees("[data-connection]:visible", name="practice feedback, offline")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_page_of_pairs_violates_a_rule_of_accessibility_on_a_phone(
+    stack, study, contexts, language
+):
+    """All the way, from the link to the withdrawal; right to left does not break."""
+    who = f"phone-{language}"
+    with (
+        campaign(stack, "People", options={"viewing": ALL_VIEWS}),
+        visit(contexts, "phone", language) as visitor,
+    ):
+        page = visitor.page
+        page.goto(study["annotation_link"])
+        visitor.audit("came alone")
+        arrive(page, study, who)
+        press_unchecked(page)
+        visitor.sees(".problem", name="welcome, not agreed")
+        agree(page)
+        say_what_is_seen(page, "1")
+        visitor.sees(".problem", name="screen, too few squares")
+        say_what_is_seen(page, "3")
+        visitor.sees("[data-painted]", name="practice")
+        own_address = page.url
+        page.keyboard.press("r")
+        visitor.audit("remark")
+        page.keyboard.press("Enter")
+        answer(page)
+        visitor.audit("practice feedback")
+        if language == "ar":
+            judge_to_the_end(visitor, known_answers(stack))
+        page.goto(f"{own_address}data")
+        page.wait_for_selector("[name=sure]")
+        press_unchecked(page)
+        visitor.sees(".problem", name="my data, not sure")
+        cookies = page.context.cookies()
+        page.context.clear_cookies()
+        page.goto(page.url)
+        visitor.audit("other browser")
+        page.click("a.button")
+        assert page.url == own_address
+        page.context.add_cookies(cookies)
+        stop = """UPDATE annotation_annotator SET stopped_at = %s, stop_reason = %s
+                  WHERE external_id = %s"""
+        stack.sql_do(stop, "2026-01-01", "revoked", who)
+        page.reload()
+        visitor.audit("revoked")
+        stack.sql_do(stop, None, "", who)
+        page.goto(f"{own_address}data")
+        page.check("[name=sure]")
+        page.click("form button")
+        visitor.sees("[data-forget]", name="withdrawn")
+
+
+def judge_to_the_end(visitor, known: dict[str, str]) -> None:
+    """From the feedback to the only practice: a quiz of one pair, and two pairs."""
+    page = visitor.page
+    token = page.get_attribute("[data-judge]", "data-painted")
+    page.keyboard.press("Enter")
+    wait_until_painted_after(page, token)
+    visitor.audit("quiz")
+    answer(page, known[page.get_attribute("[data-judge]", "data-painted")])
+    answer(page)
+    visitor.sees("[data-notice]:visible", name="warned by a rule")
+    page.context.set_offline(True)
+    visitor.sees("[data-connection]:visible", name="offline")
+    page.wait_for_timeout(SOON_MS)
+    page.keyboard.press("1")
+    visitor.sees("[data-waiting]:visible", name="waiting for the connection")
+    page.context.set_offline(False)
+    visitor.sees("[data-thanks] .code:visible", name="thanks with a code")
+
+
+@pytest.mark.parametrize(
+    ("screen", "language"),
+    [*(("phone", language) for language in LANGUAGES), ("desktop", "de")],  # the longest words
+)
+def test_no_page_of_a_ranking_violates_a_rule_of_accessibility(
+    stack, study, rankings, contexts, screen, language
+):
+    with (
+        campaign(stack, "Rankings", options={"viewing": {"confidence": True}}),
+        visit(contexts, screen, language) as visitor,
+    ):
+        page = visitor.page
+        page.goto(rankings["annotation_link"])
+        visitor.audit("welcome")
+        page.click("form button")
+        visitor.sees("[data-painted]", name="ranking")
+        page.keyboard.down("Space")
+        visitor.audit("the original")
+        page.keyboard.up("Space")
+        for key in "123ct":
+            page.keyboard.press(key)
+        visitor.audit("in order")
+        token = page.get_attribute("[data-judge]", "data-painted")
+        page.wait_for_timeout(SOON_MS)
+        page.keyboard.press("Enter")
+        visitor.sees("[data-sureness]:visible", name="how sure")
+        page.wait_for_timeout(SOON_MS)
+        page.keyboard.press("2")
+        wait_until_painted_after(page, token)
+        page.wait_for_selector("[data-unsent='0']")
+        page.evaluate(SHOW_ALL)
+        visitor.audit("all that can be shown, at once")
+        arrive(page, study, f"ranked-{screen}-{language}")
+        visitor.audit("took part")
+
+
+def test_nothing_that_few_see_violates_a_rule_of_accessibility(stack, study, contexts):
+    with visit(contexts, "phone", "de") as visitor:
+        page = visitor.page
+        for name, said in {
+            "draft": {"state": "draft"},
+            "closed": {"state": "closed"},
+            "full": {"budget": 1, "budget_left": 0},
+            "language": {"options": {"requirements": {"languages": ["fr"]}}},
+        }.items():
+            with campaign(stack, "People", **said):
+                arrive(page, study, "few")
+                visitor.audit(name)
+        with campaign(stack, "People", options={"crowd": {"platform": "mturk"}}):
+            page.goto(f"{study['annotation_link']}?assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE")
+            visitor.audit("preview")
+        arrive(page, study, "few")
+        agree(page)
+        page.wait_for_selector("[data-screen]")
+        page.eval_on_selector("[data-card-width]", "each => { each.min = 1; each.value = 1; }")
+        say_what_is_seen(page, "3")
+        visitor.sees(".problem", name="screen, no card's size")
+        say_what_is_seen(page, "3")
+        visitor.sees("[data-narrow]:visible", name="too narrow")
+        with campaign(stack, "People", options={"requirements": {"phones": False}}):
+            page.reload()
+            visitor.sees("[data-computer]:visible", name="a phone")
+        needs = {"window_width": 5000, "window_height": 3000, "screen_width": 5000}
+        with campaign(stack, "People", options={"requirements": {**needs, "gamut": "rec2020"}}):
+            page.reload()
+            visitor.sees("[data-unmet]:visible", name="requirements")
+        with campaign(stack, "People", options={"viewing": {"views": ["flip"]}}):
+            page.route("**/judgments", lambda route: route.fulfill(status=400, json={}))
+            page.reload()
+            page.wait_for_selector("[data-painted]")
+            page.wait_for_timeout(SOON_MS)
+            page.keyboard.press("1")
+            visitor.sees("[data-notice]:visible", name="answer not taken")
+            page.route("**/judgments", taking_the_place)
+            page.reload()
+            page.wait_for_selector("[data-painted]")
+            answer(page)
+            visitor.sees("[data-notice]:visible", name="place taken")
+        with campaign(stack, "People", options={"viewing": {"views": ["flip"], "minimum_s": 600}}):
+            page.reload()
+            visitor.sees("[data-quiet]:not(:empty)", name="look first")
+        with campaign(stack, "People", options={"viewing": {"views": ["flip"], "limit_s": 0.2}}):
+            page.reload()
+            visitor.sees("[data-cover]:visible", name="covered")
+            page.route("**/stimuli/**", lambda route: None)
+            page.reload()
+            visitor.sees("[data-loading]:visible", name="loading")
+            page.route("**/stimuli/**", lambda route: route.abort())
+            page.reload()
+            visitor.sees("[data-failed]:visible", name="no pictures")
+            page.route("**/next", lambda route: route.fulfill(status=404, json={}))
+            page.reload()
+            visitor.sees("[data-failed]:visible", name="link unknown")
+
+
+def taking_the_place(route) -> None:
+    route.fulfill(status=409, json={**route.fetch().json(), "feedback": None})
+
+
+NOTHING_LEFT = {"assignments": [], "warnings": [], "stage": None, "judged": 0, "is_open": True}
+
+
+def test_no_end_violates_a_rule_of_accessibility(rankings, contexts):
+    with visit(contexts, "phone", "ar") as visitor:
+        page = visitor.page
+        page.goto(rankings["annotation_link"])
+        page.click("form button")
+        page.wait_for_selector("[data-painted]")
+        for name, said in {
+            "thanks without a code": {"judged": 2, "ending": {"outcome": "completed"}},
+            "screened out": {"judged": 2, "ending": {"outcome": "screened out", "code": "C2OUT"}},
+            "nothing to judge": {"ending": {"outcome": "full"}},
+            "no answers at present": {"ending": {"outcome": "full"}, "is_open": False},
+            "revoked meanwhile": {"judged": 1, "ending": {"outcome": "revoked"}},
+        }.items():
+            page.unroute("**/next")
+            page.route("**/next", telling(NOTHING_LEFT | said))
+            page.reload()
+            visitor.sees("[data-thanks]:visible", name=name)
+
+
+def telling(todo: dict):
+    return lambda route: route.fulfill(json=todo)
+
+
+def test_no_page_without_javascript_violates_a_rule_of_accessibility(rankings, contexts):
+    """Without scripts in the page: axe is one itself, and cannot run where the browser has none."""
+    with visit(contexts, "phone", "en") as visitor:
+        page = visitor.page
+        page.route("**/*/", without_javascript)
+        page.goto(rankings["annotation_link"])
+        visitor.sees("[role=alert]", name="welcome")
+        page.click("form button")
+        visitor.sees("h2:has-text('JavaScript')", name="judging")
+
+
+def without_javascript(route) -> None:
+    response = route.fetch()
+    text = re.sub("<script.*?</script>|</?noscript>", "", response.text())
+    route.fulfill(response=response, body=text)
+
+
+def test_a_link_that_leads_nowhere_says_so(study, page):
+    page.goto(f"{study['annotation_link'][:-5]}/")
+    assert page.is_visible("h1:has-text('There is no such page')")
+    assert violations(page) == []
+
+
+# --- what is to be seen at first, and on what screen ----------------------------------------------
+
+
+def test_enter_begins_and_what_is_to_be_read_is_not_scrolled_past(rankings, page):
+    page.goto(rankings["annotation_link"])
+    page.wait_for_selector("button:focus:has-text('Start')")
+    assert page.evaluate("scrollY") == 0
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-painted]")
+
+
+def test_a_screen_that_shows_fewer_colours_than_required_is_refused(stack, rankings, page):
+    screen = page.context.new_cdp_session(page)
+
+    def show(gamut: str) -> None:
+        features = [{"name": "color-gamut", "value": gamut}]
+        screen.send("Emulation.setEmulatedMedia", {"features": features})
+
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    with campaign(stack, "Rankings", options={"requirements": {"gamut": "p3"}}):
+        show("srgb")
+        page.goto(rankings["annotation_link"])
+        page.click("form button")
+        page.wait_for_selector("text=Use a screen that shows all colours of Display P3")
+        assert "next" not in asked, "nothing is given to who cannot judge it"
+        show("p3")
+        page.wait_for_selector("[data-ranking]:visible")
+        show("srgb")  # the window was moved to another screen
+        page.wait_for_selector("[data-unmet]:visible")
+        show("rec2020")  # has all colours of P3, too
+        page.wait_for_selector("[data-ranking]:visible")

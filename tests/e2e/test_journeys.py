@@ -337,7 +337,7 @@ WATCH_THE_SCREEN = """
         (image) => getComputedStyle(image).visibility === "visible" && image.checkVisibility()
       );
       if (shown.length === 3 && shown.every((image) => image.complete && image.naturalWidth)) {
-        window.showing = shown[0].src.split("/").at(-2);
+        window.showing = shown[0].src.split("/").at(-2).split(".")[0];
         window.seen[window.showing] ??= now;
       }
       requestAnimationFrame(look);

@@ -426,7 +426,7 @@ WATCH_PAINTS = """
       const shown = [...document.querySelectorAll("[data-view] img[data-shown]")].filter(
         (image) => image.checkVisibility() && image.complete && image.naturalWidth
       );
-      const token = shown.length === 3 && shown[0].src.split("/").at(-2);
+      const token = shown.length === 3 && shown[0].src.split("/").at(-2).split(".")[0];
       if (token && token !== window.showing) {
         window.showing = token;
         const { port1, port2 } = new MessageChannel(); // its message comes after this frame's paint
