@@ -10,11 +10,12 @@ help: ## what there is to make
 
 setup: .venv/.complete ## a virtual environment in .venv with all that is needed; does nothing when nothing changed
 
-.venv/.complete: pyproject.toml constraints.txt
+.venv/.complete: pyproject.toml constraints.txt peers.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Closer needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r peers.txt
 	@touch $@
 
 # CompressAI wants other versions than we do, so it has an environment of its own.

@@ -1,4 +1,20 @@
-"""The perceptual metric and, later, the learned codec: pure PyTorch, no Django.
+"""Perceptual metrics, LPIPS-Comp and its training, later the learned codec; no Django.
 
-Empty of features still: the metric is trained on judgments, and those come first.
+from perceptual import Metric
+
+metric = Metric.load("closer-lpips-comp")
+metric.distance(reference, distorted)
 """
+
+from typing import Any
+
+__all__ = ["Metric"]
+
+
+def __getattr__(name: str) -> Any:
+    # Torch takes seconds to load, and the pages need only perceptual.reference.
+    if name == "Metric":
+        from perceptual.metric import Metric
+
+        return Metric
+    raise AttributeError(name)
