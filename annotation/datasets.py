@@ -9,6 +9,7 @@ with a subset for each stratum, and subsets of their own, named simulated-..., f
 annotators judged. docs/datasets.md describes it for those who train on it.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -182,7 +183,7 @@ def bapps_files(campaign: Campaign, *, provenance: dict) -> Files:
         judge = io.BytesIO()
         np.save(judge, pair.judge)
         yield f"{folder}/judge/{pair.file}.npy", judge.getvalue()
-        writer.writerow(_manifest_row(pair, contents))
+        writer.writerow(manifest_row(pair, contents[pair.task.source_id]))
     yield "manifest.csv", manifest.getvalue().encode()
     votes = Counter()
     for pair in found:
@@ -190,12 +191,13 @@ def bapps_files(campaign: Campaign, *, provenance: dict) -> Files:
     yield "dataset.json", _card(campaign, provenance, votes, pairs=len(found))
 
 
-def _manifest_row(pair: Pair, contents: dict[int, str]) -> dict:
+def manifest_row(pair: Pair, content: str) -> dict:
+    """A pair's row of MANIFEST_COLUMNS. content : names its source image."""
     row = {
         "split": pair.split,
         "subset": pair.subset,
         "file": pair.file,
-        "content": contents[pair.task.source_id],
+        "content": content,
         "sha256": pair.task.source.sha256,
         "crop": " ".join(map(str, pair.task.crop or ())),
         "stratum": pair.task.stratum,
@@ -280,24 +282,28 @@ def _card(campaign: Campaign, provenance: dict, judgments: Counter, **counts: in
 
 
 def write_folder(files: Files, folder: Path) -> int:
-    """Write files into a new folder; returns how many.
+    """Write files into a new folder; returns how many. Raises FolderInUse (see new_folder)."""
+    count = 0
+    with new_folder(folder) as aside:
+        for name, content in files:
+            path = aside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            count += 1
+    return count
 
-    They are written beside it and the folder is renamed into place at the end: a run that is
-    interrupted leaves no folder that looks complete. Raises FolderInUse if the folder holds
-    anything already.
-    """
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is renamed to this one at the end: a run that is interrupted leaves
+    no folder that looks complete. Raises FolderInUse if the folder holds anything already."""
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderInUse(f"{folder} is there already and is not empty; name a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.partial-"))
     try:
-        count = 0
-        for name, content in files:
-            path = aside / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            count += 1
+        yield aside
         aside.chmod(0o755)
         if folder.exists():
             folder.rmdir()
@@ -305,4 +311,3 @@ def write_folder(files: Files, folder: Path) -> int:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    return count

@@ -108,7 +108,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "analyse"
-CELERY_TASK_ROUTES = {"codecs_registry.tasks.*": {"queue": "encode"}}
+CELERY_TASK_ROUTES = {
+    "codecs_registry.tasks.*": {"queue": "encode"},
+    "evaluation.metric_tasks.*": {"queue": "train"},
+}
 CELERY_BEAT_SCHEDULE_FILENAME = str(CLOSER_DATA / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "take up encodes whose worker died": {
@@ -119,10 +122,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.advance_studies",
         "schedule": 10.0,
     },
+    "train metrics that are due, and take up what was left of trainings and scores": {
+        "task": "evaluation.metric_tasks.look_for_work",
+        "schedule": 5.0,
+    },
 }
 
 # What all encodes of one machine may take together; 0: three quarters of its memory.
 CLOSER_ENCODE_MEMORY_MB = env.int("CLOSER_ENCODE_MEMORY_MB", 0)
+# How many threads a training or a scoring may use; 0: half of the machine's cores.
+CLOSER_TRAIN_THREADS = env.int("CLOSER_TRAIN_THREADS", 0)
 
 # --- people ---------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [

@@ -6,4 +6,4 @@ class EvaluationConfig(AppConfig):
     verbose_name = "Studies and their analysis"
 
     def ready(self) -> None:
-        from evaluation import tasks  # noqa: F401  (connects its receiver)
+        from evaluation import metric_tasks, tasks  # noqa: F401  (they connect receivers)

@@ -4,11 +4,15 @@ from django.conf import settings
 from django.urls import reverse
 
 from annotation.models import Annotator
-from evaluation.models import Study
+from evaluation.models import MetricVersion, Study
 
 
 def study_page(study: Study) -> str:
     return settings.CLOSER_URL + reverse("study", args=[study.slug])
+
+
+def metric_page(version: MetricVersion) -> str:
+    return settings.CLOSER_URL + reverse("metric", args=[version.name])
 
 
 def annotation_link(study: Study) -> str:

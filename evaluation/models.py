@@ -8,9 +8,25 @@ from django.db import models
 
 from annotation.models import Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+from evaluation.metric_models import (
+    DifferenceMap,
+    MetricVersion,
+    ReconstructionScore,
+    RetrainingRule,
+    TrainingRun,
+)
+from evaluation.populations import PEOPLE, SIMULATED
 
-# Who judged: their judgments are never analysed together.
-PEOPLE, SIMULATED = "people", "simulated"
+__all__ = [
+    "PEOPLE",
+    "SIMULATED",
+    "DifferenceMap",
+    "MetricVersion",
+    "ReconstructionScore",
+    "RetrainingRule",
+    "Study",
+    "TrainingRun",
+]
 
 
 class Study(models.Model):

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from evaluation import annotator_views, views
+from evaluation import annotator_views, metric_views, views
+from evaluation.metric_api import Distance
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
@@ -26,6 +27,37 @@ urlpatterns = [
         annotator_views.restore_annotator,
         name="restore",
     ),
+    path(
+        "studies/<slug:slug>/metric-progress",
+        metric_views.scoring_progress,
+        name="scoring-progress",
+    ),
+    path(
+        "studies/<slug:slug>/stimuli/<int:reconstruction_id>/differences",
+        metric_views.differences,
+        name="differences",
+    ),
+    path("metrics", metric_views.metrics, name="metrics"),
+    path("metrics/rules/<str:population>", metric_views.set_rule, name="retraining-rule"),
+    path("metrics/train/<str:population>", metric_views.train_now, name="train-now"),
+    path("metrics/trainings/<int:run_id>/", metric_views.training, name="training"),
+    path("metrics/trainings/<int:run_id>/retry", metric_views.retry, name="training-retry"),
+    path("metrics/trainings/<int:run_id>/discard", metric_views.discard, name="training-discard"),
+    path("metrics/versions/<str:name>/", metric_views.version, name="metric"),
+    path("metrics/versions/<str:name>/service", metric_views.serve, name="put-in-service"),
+    path("metrics/versions/<str:name>/file", metric_views.download_file, name="metric-file"),
+    path("metrics/versions/<str:name>/pairs.csv", metric_views.download_pairs, name="metric-pairs"),
+    path(
+        "metrics/versions/<str:name>/hardest/<int:number>/<str:side>",
+        metric_views.hardest_picture,
+        name="hardest-picture",
+    ),
+    path(
+        "metrics/differences/<int:map_id>.png",
+        metric_views.difference_picture,
+        name="difference-png",
+    ),
+    path("api/distance", Distance.as_view(), name="distance"),
     path("studies/<slug:slug>/report.html", views.report, name="report"),
     path("studies/<slug:slug>/results.json", views.analysis_json, name="analysis-json"),
     path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),

@@ -18,9 +18,10 @@ from annotation.datasets import bapps_files, judgments_csv, judgments_jsonl
 from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
-from evaluation import launching
+from evaluation import launching, reconstruction_scores
 from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
+from evaluation.metric_versions import in_service
 from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.study_files import InvalidStudy
@@ -135,6 +136,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
 
         analysis = analyse_study(found, population=population)
         context |= results_context(analysis, is_simulated=context["is_simulated"])
+        context["metric"] = reconstruction_scores.of_study(found)
     template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"
     return render(request, template, context)
 
@@ -169,7 +171,13 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
     made = found.reconstructions.select_related("source").order_by(
         "source__name", "codec", "target_bpp"
     )
-    return render(request, "evaluation/stimuli.html", {"study": found, "reconstructions": made})
+    context = {
+        "study": found,
+        "reconstructions": made,
+        "metric": in_service(),
+        "distances": reconstruction_scores.of_reconstructions(found),
+    }
+    return render(request, "evaluation/stimuli.html", context)
 
 
 @login_required

@@ -111,7 +111,7 @@ def run(options: argparse.Namespace, data: Path) -> int:
         supervisor.watch()
         migrate(data)
         supervisor.start(web(host, options.port))
-        supervisor.start(worker())  # nobody waits for it
+        supervisor.start(worker(), trainer())  # nobody waits for them
         (run_folder / "url").write_text(url)
         if options.no_demo:
             say(f"\n  Closer runs at {url}\n  Ctrl-C stops it.\n")
@@ -195,9 +195,18 @@ def migrate(data: Path) -> None:
 def worker() -> Service:
     # One process a core; beat rides along, since this stack has one worker only.
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--beat"]
-    command += ["--queues=encode,analyse,train", "--loglevel=INFO", "--without-mingle"]
+    command += ["--queues=encode,analyse", "--loglevel=INFO", "--without-mingle"]
     command += [f"--hostname=stack-{os.getpid()}@%h", f"--concurrency={os.cpu_count() or 1}"]
     return Service("worker", command, is_ready=lambda: True)
+
+
+def trainer() -> Service:
+    # Apart from the worker and niced, so that a training holds up nobody. Threads, of which one
+    # trains while the other scores, learn at once that they are to stop.
+    command = ["nice", "-n", "10", sys.executable, "-m", "celery", "-A", "config", "worker"]
+    command += ["--queues=train", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
+    command += [f"--hostname=trainer-{os.getpid()}@%h", "--pool=threads", "--concurrency=2"]
+    return Service("trainer", command, is_ready=lambda: True)
 
 
 def web(host: str, port: int) -> Service:

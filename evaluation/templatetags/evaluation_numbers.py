@@ -117,6 +117,55 @@ def scale_about(analysis: dict) -> str:
 
 
 @register.filter
+def ceiling_label(is_simulated: bool) -> str:
+    return labels.agreement_label("human_ceiling", is_simulated=is_simulated)
+
+
+@register.filter
+def points(difference: float) -> str:
+    """Percentage points with their sign."""
+    return f"{round(difference, 1) or 0:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+@register.filter
+def metric_rows(table: dict) -> list[dict]:
+    """Each metric's score and its difference from the baseline's, the best first."""
+    differences = {each["name"]: each for each in table["differences"]}
+    rows = [{**each, "difference": differences.get(each["name"])} for each in table["metrics"]]
+    return sorted(rows, key=lambda row: _last_if_none(row["score"]))
+
+
+@register.filter
+def settings_line(settings: dict) -> str:
+    """Settings in a line, as 'backbone vgg16, seed 0'; those that are empty left out."""
+    told = {name: value for name, value in settings.items() if value != ""}
+    return ", ".join(f"{name} {value}" for name, value in sorted(told.items()))
+
+
+@register.filter
+def training_counts(counts: dict) -> str:
+    """What a study gave to a training: 'votes on so many pairs, ...'."""
+    told = []
+    for kind, what in (("train", "trained on"), ("held_out", "held out")):
+        if counts.get(f"{kind}_pairs"):
+            votes, pairs = counts[f"{kind}_votes"], counts[f"{kind}_pairs"]
+            told.append(f"{votes} votes on {pairs} pairs {what}")
+    return ", ".join(told)
+
+
+@register.filter
+def distance_of(scores, stratum: str) -> dict:
+    """Of a StudyScores: the mean distance of each codec at a bit rate."""
+    return {codec: mean for codec, (mean, _) in scores.mean.get(stratum, {}).items()}
+
+
+@register.filter
+def distance_by(distances: dict, key) -> str:
+    distance = distances.get(key)
+    return "–" if distance is None else f"{distance:.3f}"
+
+
+@register.filter
 def groups(stratum: dict) -> list[dict]:
     """The results of each source image or annotator, where they were asked for."""
     return [

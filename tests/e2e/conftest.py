@@ -17,6 +17,7 @@ from typing import ClassVar
 import httpx
 import psycopg
 import pytest
+from django.conf import settings as configured
 from PIL import Image
 
 from config.stack import embedded
@@ -65,6 +66,8 @@ class Stack:
         inherited = {"DATABASE_URL", "CELERY_BROKER_URL", "CLOSER_URL", "DJANGO_SETTINGS_MODULE"}
         self.environment = {k: v for k, v in os.environ.items() if k not in inherited}
         self.environment["CLOSER_DATA"] = str(data)
+        # Addresses with signed tokens that a test makes are then this stack's, too.
+        self.environment["SECRET_KEY"] = configured.SECRET_KEY
 
     def start(self, *arguments: str) -> "Stack":
         """Start it without the demo's studies, and wait until its pages answer."""

@@ -1,0 +1,314 @@
+"""The researcher's pages of the metric: versions, trainings, rules, and where pictures differ."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.files.storage import storages
+from django.db import IntegrityError, transaction
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.responses import immutable
+from evaluation import difference_maps, metric_tasks, reconstruction_scores, training_runs
+from evaluation.metric_forms import RuleForm
+from evaluation.metric_models import DifferenceMap, MetricVersion, RetrainingRule, TrainingRun
+from evaluation.metric_versions import in_service, put_in_service
+from evaluation.models import Study
+from evaluation.populations import POPULATIONS, SIMULATED
+from evaluation.training_data import judgments
+
+State = TrainingRun.State
+
+
+@login_required
+@never_cache
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """All versions, what is in training, and the rules. htmx asks for what is in training alone,
+    and gets the whole page once that has changed."""
+    runs = list(TrainingRun.objects.exclude(state=State.FINISHED))
+    if request.htmx:
+        seen = request.GET.get("runs", "")
+        if seen != _seen(runs):
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        return render(request, "evaluation/metric_runs.html", _of_runs(runs))
+    return _metrics_page(request, runs)
+
+
+def _metrics_page(
+    request: HttpRequest,
+    runs: list[TrainingRun],
+    *,
+    form: RuleForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    # Imported here: Altair takes half a second, which only this page needs.
+    from evaluation.version_plots import history_plot
+
+    versions = list(MetricVersion.objects.select_related("parent"))
+    histories = []
+    for population in POPULATIONS:
+        of_population = [each for each in versions if each.population == population]
+        is_simulated = population == SIMULATED
+        if of_population:
+            plot = history_plot(of_population, is_simulated=is_simulated)
+            histories.append(
+                {"is_simulated": is_simulated, "plot": plot, "versions": of_population}
+            )
+    context = {
+        **_of_runs(runs),
+        "histories": histories,
+        "present": next((each for each in versions if each.is_in_service), None),
+        "rules": [_rule_context(population, form) for population in POPULATIONS],
+    }
+    return render(request, "evaluation/metrics.html", context, status=status)
+
+
+def _of_runs(runs: list[TrainingRun]) -> dict:
+    is_watched = (
+        any(not run.is_over for run in runs) or RetrainingRule.objects.filter(is_on=True).exists()
+    )
+    return {"runs": runs, "seen": _seen(runs), "is_watched": is_watched}
+
+
+def _seen(runs: list[TrainingRun]) -> str:
+    """Which runs a page shows, and which of them are over."""
+    return ",".join(f"{run.id}{'!' if run.is_over else ''}" for run in runs)
+
+
+def _rule(population: str) -> RetrainingRule:
+    found = RetrainingRule.objects.filter(population=population).first()
+    return found or RetrainingRule(population=population)
+
+
+def _rule_context(population: str, form: RuleForm | None) -> dict:
+    rule = _rule(population)
+    last = rule.runs.first() if rule.pk else None
+    counted = judgments(population)
+    return {
+        "population": population,
+        "is_simulated": population == SIMULATED,
+        "rule": rule,
+        "form": form
+        if form and form.instance.population == population
+        else RuleForm(instance=rule, prefix=population),
+        "judgments": counted.count(),
+        "new": counted.filter(id__gt=last.last_judgment if last else 0).count(),
+    }
+
+
+@login_required
+@require_POST
+def set_rule(request: HttpRequest, population: str) -> HttpResponse:
+    _require_known(population)
+    form = RuleForm(request.POST, instance=_rule(population), prefix=population)
+    if not form.is_valid():
+        runs = list(TrainingRun.objects.exclude(state=State.FINISHED))
+        return _metrics_page(request, runs, form=form, status=422)
+    form.save()
+    metric_tasks.wake(metric_tasks.look_for_work)
+    messages.success(request, "The rule is kept.")
+    return redirect("metrics")
+
+
+@login_required
+@require_POST
+def train_now(request: HttpRequest, population: str) -> HttpResponse:
+    """Train as the rule would, whether it is due or not."""
+    from evaluation.retraining import ask_by_rule
+
+    _require_known(population)
+    rule, _ = RetrainingRule.objects.get_or_create(population=population)
+    try:
+        with transaction.atomic():
+            run = ask_by_rule(rule, by=request.user)
+    except IntegrityError:  # training_run_once_a_rule
+        messages.info(request, "It is in training already.")
+        return redirect("metrics")
+    metric_tasks.wake(metric_tasks.train_next)
+    return redirect("training", run_id=run.id)
+
+
+def _require_known(population: str) -> None:
+    if population not in POPULATIONS:
+        raise Http404
+
+
+# --- a training -----------------------------------------------------------------------------------
+
+
+@login_required
+@never_cache
+@require_GET
+def training(request: HttpRequest, run_id: int) -> HttpResponse:
+    """How far a training is. htmx asks for the body alone."""
+    from evaluation.version_plots import curve_plot
+
+    run = get_object_or_404(
+        TrainingRun.objects.select_related("study", "start", "version", "rule"), id=run_id
+    )
+    context = {"run": run, "plot": curve_plot(run.curve)}
+    template = "evaluation/training_body.html" if request.htmx else "evaluation/training.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, run_id: int) -> HttpResponse:
+    run = get_object_or_404(TrainingRun, id=run_id)
+    if not training_runs.retry(run):
+        messages.info(request, "There is nothing to try again: a later training is under way.")
+    metric_tasks.wake(metric_tasks.train_next)
+    return redirect("training", run_id=run.id)
+
+
+@login_required
+@require_POST
+def discard(request: HttpRequest, run_id: int) -> HttpResponse:
+    run = get_object_or_404(TrainingRun, id=run_id)
+    if not training_runs.discard(run):
+        messages.error(request, "It is in training, or done.")
+        return redirect("training", run_id=run.id)
+    messages.success(request, f"The training of {run.name} is forgotten.")
+    return redirect("metrics")
+
+
+# --- a version ------------------------------------------------------------------------------------
+
+
+@login_required
+@never_cache
+@require_GET
+def version(request: HttpRequest, name: str) -> HttpResponse:
+    from evaluation.metric_plots import metric_score_plot
+    from evaluation.version_plots import curve_plot
+
+    found = get_object_or_404(MetricVersion.objects.select_related("parent", "run"), name=name)
+    context = {
+        "version": found,
+        "run": TrainingRun.objects.filter(version=found).first(),
+        "curve": curve_plot(found.curve),
+        "score_plot": metric_score_plot(found.scores) if found.scores else None,
+        "split": _named_split(found),
+        "hardest": _named_hardest(found),
+    }
+    return render(request, "evaluation/metric_version.html", context)
+
+
+def _named_split(version: MetricVersion) -> list[tuple[str, list[tuple[str, int | None]]]]:
+    """The source images that were fitted, watched and held out: the name of each and its id, None
+    where it is none of ours."""
+    known = _sources({each for contents in version.split.values() for each in contents})
+    return [
+        (kind, sorted(known.get(each, (each[:24], None)) for each in version.split[kind]))
+        for kind in ("fitted", "watched", "held_out")
+    ]
+
+
+def _named_hardest(version: MetricVersion) -> list[dict]:
+    known = _sources({each["content"] for each in version.hardest})
+    return [
+        {
+            **each,
+            "number": number,
+            "name": known.get(each["content"], (each["content"][:24], None))[0],
+            "chose_p1": each["distances"][1] < each["distances"][0],
+        }
+        for number, each in enumerate(version.hardest)
+    ]
+
+
+def _sources(hashes: set[str]) -> dict[str, tuple[str, int | None]]:
+    found = SourceImage.objects.filter(sha256__in=hashes)
+    return {
+        sha256: (name, number) for sha256, name, number in found.values_list("sha256", "name", "id")
+    }
+
+
+@login_required
+@require_POST
+def serve(request: HttpRequest, name: str) -> HttpResponse:
+    """Put a version in service."""
+    found = get_object_or_404(MetricVersion, name=name)
+    put_in_service(found)
+    metric_tasks.wake(metric_tasks.score_reconstructions)
+    messages.success(request, f"{found} is in service. Reconstructions are being scored by it.")
+    return redirect("metric", name=name)
+
+
+@login_required
+@require_GET
+def download_file(request: HttpRequest, name: str) -> FileResponse:
+    found = get_object_or_404(MetricVersion, name=name)
+    return _attached(found.file, f"{found.name}.safetensors", "application/octet-stream")
+
+
+@login_required
+@require_GET
+def download_pairs(request: HttpRequest, name: str) -> FileResponse:
+    """The judged pairs that it was trained and scored on."""
+    found = get_object_or_404(MetricVersion.objects.exclude(manifest=""), name=name)
+    return _attached(found.manifest, f"{found.name}-pairs.csv", "text/csv")
+
+
+def _attached(blob: str, name: str, content_type: str) -> FileResponse:
+    file = storages["blobs"].open(blob)
+    return FileResponse(file, as_attachment=True, filename=name, content_type=content_type)
+
+
+@login_required
+@require_GET
+def hardest_picture(request: HttpRequest, name: str, number: int, side: str) -> HttpResponse:
+    found = get_object_or_404(MetricVersion, name=name)
+    try:
+        blob = found.hardest[number]["pictures"][side]
+    except (IndexError, KeyError):
+        raise Http404 from None
+    return immutable(FileResponse(storages["blobs"].open(blob)))
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def differences(request: HttpRequest, slug: str, reconstruction_id: int) -> HttpResponse:
+    """Where a reconstruction differs from its source image, as the version in service sees it. POST
+    asks for the map; htmx asks for it again until it is there."""
+    study = get_object_or_404(Study, slug=slug)
+    ready = study.reconstructions.filter(state=Reconstruction.State.READY)
+    made = get_object_or_404(ready.select_related("source"), id=reconstruction_id)
+    present = in_service()
+    if request.method == "POST":
+        if present:
+            difference_maps.ask(present, made)
+            metric_tasks.wake(metric_tasks.draw_differences)
+        return redirect("differences", slug=slug, reconstruction_id=made.id)
+    asked = DifferenceMap.objects.filter(version=present, reconstruction=made).first()
+    context = {"study": study, "made": made, "present": present, "map": asked}
+    name = "differences_body" if request.htmx else "differences"
+    return render(request, f"evaluation/{name}.html", context)
+
+
+@login_required
+@require_GET
+def difference_picture(request: HttpRequest, map_id: int) -> HttpResponse:
+    found = get_object_or_404(DifferenceMap.objects.exclude(picture=""), id=map_id)
+    return immutable(FileResponse(storages["blobs"].open(found.picture), content_type="image/png"))
+
+
+@login_required
+@never_cache
+@require_GET
+def scoring_progress(request: HttpRequest, slug: str) -> HttpResponse:
+    """How far the version in service has scored a study; the whole page once it has."""
+    study = get_object_or_404(Study, slug=slug)
+    found = reconstruction_scores.of_study(study)
+    if not request.htmx:
+        return redirect("study", slug=slug)
+    if found is None or found.is_complete:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return render(request, "evaluation/metric_scoring.html", {"study": study, "metric": found})
