@@ -34,7 +34,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(condition, *, seconds: float = 60.0):
+def wait_for(condition, *, seconds: float = 180.0):
     """What `condition` returns, as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

@@ -149,7 +149,7 @@ def test_a_training_by_command_goes_on_after_kill_9(stack):
     first.communicate()
     assert by_command(stack)[0][0] == "running"
     again = command(stack, *arguments)
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=180)
     assert out == "by-command\n", err
     assert "by-command goes on where it was" in err
     assert by_command(stack)[0][:2] == ("finished", 2)
