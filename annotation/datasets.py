@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -47,6 +48,7 @@ MANIFEST_COLUMNS = (
 FIELD = {"gold": "expected"}  # of a record, where it is called otherwise
 
 Files = Iterator[tuple[str, bytes]]
+Id = TypeVar("Id", int, str)
 
 
 class FolderInUse(Exception):
@@ -74,10 +76,12 @@ class Pair:
         return np.array([self.votes_p1 / self.votes], dtype=np.float32)
 
 
-def split_by_source(sources: Iterable[tuple[int, str]], *, seed: int) -> dict[int, str]:
+def split_by_source(
+    sources: Iterable[tuple[Id, str]], *, seed: int, share: float = VALIDATION_SHARE
+) -> dict[Id, str]:
     """ "train" or "val" for each (id, sha256) of source images.
 
-    A source image's reconstructions are never in both. One in five, and at least one of two or
+    A source image's reconstructions are never in both. `share` of them, and at least one of two or
     more, is for validation: those whose hash with the seed comes first, so that the split follows
     from the images and the seed alone.
     """
@@ -86,7 +90,7 @@ def split_by_source(sources: Iterable[tuple[int, str]], *, seed: int) -> dict[in
         set(sources),
         key=lambda each: (hashlib.sha256(f"{seed}/{each[1]}".encode()).digest(), each[0]),
     )
-    n_validation = round(VALIDATION_SHARE * len(ranked)) or int(len(ranked) > 1)
+    n_validation = round(share * len(ranked)) or int(len(ranked) > 1)
     return {
         source_id: "val" if position < n_validation else "train"
         for position, (source_id, _) in enumerate(ranked)

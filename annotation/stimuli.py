@@ -93,12 +93,17 @@ def stored_crops(blob: str, crops: Iterable[Sequence[int]]) -> list[StoredCrop]:
     return [known[crop] for crop in crops]
 
 
+def shown_blob(task: Task, blob: str) -> str:
+    """The PNG of what a task shows of a stored picture."""
+    if not task.crop:
+        return blob
+    [part] = stored_crops(blob, [task.crop])
+    return part.png
+
+
 def shown_png(task: Task, blob: str) -> bytes:
     """What a task shows of a stored picture."""
-    if task.crop:
-        [part] = stored_crops(blob, [task.crop])
-        blob = part.png
-    return blobs.read(blob)
+    return blobs.read(shown_blob(task, blob))
 
 
 def image_file(assignment: Assignment, position: int | None) -> bytes:

@@ -9,13 +9,9 @@ message that is lost, doubled or late costs nothing but time, and what a killed 
 taken up when its lease ends.
 """
 
-import contextlib
 import math
-import os
-import socket
-import threading
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from itertools import count, product
 
@@ -28,12 +24,12 @@ from django.utils import timezone
 from codecs_registry import blobs, lossless, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
+from codecs_registry.leases import LEASE, is_alive, lease_kept, worker_name
 from codecs_registry.models import Encode, Reconstruction, SourceImage
 from codecs_registry.pictures import read_png
 from codecs_registry.rate_matched import Encoded, Files, encode_to_rates
 from perceptual.reference import ms_ssim, psnr
 
-LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 3  # a picture that kills its worker (out of memory, say) is not tried for ever
 State = Reconstruction.State
 
@@ -135,18 +131,8 @@ def release_dead(host: str, *, now: datetime) -> int:
     """
     held = Reconstruction.objects.filter(state=State.ENCODING, worker__startswith=f"{host}:")
     workers = held.values_list("worker", flat=True).order_by().distinct()
-    dead = [worker for worker in workers if not _is_alive(int(worker.split(":")[1]))]
+    dead = [worker for worker in workers if not is_alive(worker)]
     return held.filter(worker__in=dead).update(lease_ends=now)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def give_up(*, now: datetime) -> int:
@@ -179,13 +165,13 @@ def make_next() -> int | None:
     Returns how many were made; None if nothing is owed. Any number of workers may call it at once.
     Raises MemoryIsShort if there is something to be made, but not now.
     """
-    host = socket.gethostname()
-    worker = f"{host}:{os.getpid()}:{threading.get_ident()}"
+    worker = worker_name()
     claimed = claim_next(worker=worker, now=timezone.now())
     if not claimed:
         return None
     ids = [each.id for each in claimed]
-    with _lease_kept(ids, worker=worker):
+    held = _held_by(worker).filter(id__in=ids)
+    with lease_kept(lambda: held.update(lease_ends=timezone.now() + LEASE), LEASE, name="lease"):
         try:
             made = _make(claimed, worker=worker)
         except CodecError as error:
@@ -346,25 +332,3 @@ def is_worked_on(*, now: datetime) -> bool:
 
 def _held_by(worker: str):
     return Reconstruction.objects.filter(state=State.ENCODING, worker=worker)
-
-
-@contextlib.contextmanager
-def _lease_kept(ids: list[int], *, worker: str) -> Iterator[None]:
-    """Renew the lease from a second thread for as long as the work takes."""
-    done = threading.Event()
-
-    def renew() -> None:
-        try:
-            while not done.wait(LEASE.total_seconds() / 3):
-                with contextlib.suppress(Exception):  # the next renewal may succeed
-                    _held_by(worker).filter(id__in=ids).update(lease_ends=timezone.now() + LEASE)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

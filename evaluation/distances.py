@@ -6,18 +6,18 @@ folders, and another version of a metric never meets what an earlier one left.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from functools import cache
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
+from django.conf import settings
 from numpy.typing import NDArray
 from torch import Tensor
 
+from perceptual.kept import Kept
 from perceptual.metric import Metric
 from perceptual.pairs import Pair, file_digest, pixels
 
@@ -28,34 +28,21 @@ Progress = Callable[[int, int], None]
 """Called with how many distances are there, and how many there will be."""
 
 
-class DistanceStore:
-    """A file of distances, which several processes may use at once."""
+class DistanceStore(Kept[float]):
+    """Distances by metric and pictures."""
 
-    def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._file = file
-        with closing(self._open()) as database, database:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS distances (key TEXT PRIMARY KEY, distance REAL) "
-                "WITHOUT ROWID"
-            )
+    table, column = "distances", "distance REAL"
 
-    def read(self, keys: Sequence[str]) -> dict[str, float]:
-        """Those that are there."""
-        found = {}
-        with closing(self._open()) as database:
-            for key in keys:
-                row = database.execute("SELECT distance FROM distances WHERE key = ?", [key])
-                if value := row.fetchone():
-                    found[key] = value[0]
-        return found
+    def encode(self, value: float) -> float:
+        return value
 
-    def write(self, found: dict[str, float]) -> None:
-        with closing(self._open()) as database, database:
-            database.executemany("INSERT OR REPLACE INTO distances VALUES (?, ?)", found.items())
+    def decode(self, stored: bytes | float) -> float:
+        return float(stored)
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._file, timeout=60)
+
+def distance_store() -> DistanceStore:
+    """The one of this installation."""
+    return DistanceStore(settings.CLOSER_DATA / "distances.sqlite3")
 
 
 def distances(

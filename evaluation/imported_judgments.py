@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from annotation.datasets import MANIFEST_COLUMNS, VALIDATION_SHARE, new_folder
+from annotation.datasets import MANIFEST_COLUMNS, VALIDATION_SHARE, new_folder, split_by_source
 from codecs_registry.pictures import Picture, UnreadablePicture, identify, read_picture
 
 ANSWERS = "answers.csv"
@@ -122,7 +122,11 @@ def _write(
     provenance: dict,
 ) -> None:
     pictures = _Pictures(source)
-    split = _split(pictures, {each.content for each in found}, seed, validation_share)
+    split = split_by_source(
+        ((each.content, pictures.sha256(each.content)) for each in found),
+        seed=seed,
+        share=validation_share,
+    )
     numbers: Counter[str] = Counter()
     manifest = io.StringIO()
     writer = csv.DictWriter(manifest, MANIFEST_COLUMNS)
@@ -173,24 +177,6 @@ def _row(each: Votes, split: str, name: str, judge: np.ndarray, pictures: _Pictu
         row[f"{side}_bpp"] = f"{pictures.bpp(method, each.content):.6f}"
         row[f"{side}_miss"] = ""
     return row
-
-
-def _split(
-    pictures: _Pictures, contents: set[str], seed: int, validation_share: float
-) -> dict[str, str]:
-    """As `annotation.datasets.split_by_source` does it, with another share if wanted."""
-    ranked = sorted(
-        contents,
-        key=lambda content: (
-            hashlib.sha256(f"{seed}/{pictures.sha256(content)}".encode()).digest(),
-            content,
-        ),
-    )
-    n_validation = round(validation_share * len(ranked)) or int(len(ranked) > 1)
-    return {
-        content: "val" if position < n_validation else "train"
-        for position, content in enumerate(ranked)
-    }
 
 
 class _Pictures:

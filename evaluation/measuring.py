@@ -12,6 +12,7 @@ from PIL import Image
 from codecs_registry.pictures import FORMATS, Pixels, UnreadablePicture, read_picture
 from evaluation.metric_models import MetricVersion
 from evaluation.metric_versions import metric_of
+from evaluation.reconstruction_scores import as_tensor, distance
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 2_200_000
@@ -57,13 +58,7 @@ def measure(reference: BinaryIO, distorted: BinaryIO, version: MetricVersion) ->
                 f"is {width} x {height} pixels; {version} takes sides of {metric.smallest_side} or "
                 "more",
             )
-        return Measured(_distance(metric, x, y), width, height)
-
-
-def _distance(metric, x: Pixels, y: Pixels) -> float:
-    from evaluation.reconstruction_scores import as_tensor, distance
-
-    return distance(metric, as_tensor(x), as_tensor(y))
+        return Measured(distance(metric, as_tensor(x), as_tensor(y)), width, height)
 
 
 def _pixels(field: str, file: BinaryIO) -> Pixels:

@@ -125,7 +125,6 @@ def _scored(
     store: DistanceStore,
     progress: Progress,
 ) -> _Scored:
-    shares = torch.tensor([pair.share for pair in pairs], dtype=torch.float64)
     labels = {name: metric.label for name, metric in metrics.items()}
     found_credits = {}
     smallest = min(min(size(file)) for file in {pair.reference for pair in pairs})
@@ -141,9 +140,15 @@ def _scored(
         except MetricUnavailable as error:
             reasons[name] = str(error)
             continue
-        d0, d1 = torch.from_numpy(found).unbind(1)
-        found_credits[name] = credit(d0, d1, shares).numpy()
+        found_credits[name] = credits_of(pairs, found)
     return _Scored(pairs, labels, found_credits, reasons)
+
+
+def credits_of(pairs: Sequence[Pair], found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,): the credit of each pair, given its distances (n, 2)."""
+    shares = torch.tensor([pair.share for pair in pairs], dtype=torch.float64)
+    d0, d1 = torch.from_numpy(found).unbind(1)
+    return credit(d0, d1, shares).numpy()
 
 
 def _summary(scored: _Scored, how: How) -> dict[str, Any]:
@@ -152,7 +157,7 @@ def _summary(scored: _Scored, how: How) -> dict[str, Any]:
         {
             "name": name,
             "label": scored.labels[name],
-            **_percent(_mean(each, contents, how), "score"),
+            **_percent(mean_over_contents(each, contents, how), "score"),
         }
         for name, each in scored.credits.items()
     ]
@@ -162,7 +167,7 @@ def _summary(scored: _Scored, how: How) -> dict[str, Any]:
     ]
     baseline = scored.credits.get(BASELINE)
     differences = [
-        {"name": name, **_percent(_mean(each - baseline, contents, how), "difference")}
+        {"name": name, **_percent(mean_over_contents(each - baseline, contents, how), "difference")}
         for name, each in scored.credits.items()
         if baseline is not None and name != BASELINE
     ]
@@ -202,7 +207,7 @@ def _codecs_of(pair: Pair) -> tuple[str, ...] | None:
     return tuple(sorted(pair.codecs)) if pair.codecs else None
 
 
-def _mean(values: NDArray[np.float64], contents: Sequence[str], how: How) -> Estimate:
+def mean_over_contents(values: NDArray[np.float64], contents: Sequence[str], how: How) -> Estimate:
     """Over pairs, with an interval from drawing source images; the same draws whatever the metric,
     so that differences are those of metrics on the same pairs."""
     parts = np.stack([values, np.ones_like(values)], axis=1)

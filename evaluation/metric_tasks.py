@@ -11,6 +11,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.utils import timezone
 
+from codecs_registry.leases import worker_name
 from evaluation import difference_maps, reconstruction_scores, training_runs
 from evaluation.metric_models import RetrainingRule
 
@@ -44,7 +45,7 @@ def train_next() -> None:
 
     use_few_threads()
     while not is_stopping.is_set():
-        worker = training_runs.worker_name()
+        worker = worker_name()
         run = training_runs.claim_next(worker=worker, now=timezone.now())
         if run is None:
             return

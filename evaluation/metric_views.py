@@ -17,7 +17,7 @@ from evaluation.metric_models import DifferenceMap, MetricVersion, RetrainingRul
 from evaluation.metric_versions import in_service, put_in_service
 from evaluation.models import Study
 from evaluation.populations import POPULATIONS, SIMULATED
-from evaluation.training_data import judgments
+from evaluation.training_data import judgments, new_judgments
 
 State = TrainingRun.State
 
@@ -85,8 +85,6 @@ def _rule(population: str) -> RetrainingRule:
 
 def _rule_context(population: str, form: RuleForm | None) -> dict:
     rule = _rule(population)
-    last = rule.runs.first() if rule.pk else None
-    counted = judgments(population)
     return {
         "population": population,
         "is_simulated": population == SIMULATED,
@@ -94,8 +92,8 @@ def _rule_context(population: str, form: RuleForm | None) -> dict:
         "form": form
         if form and form.instance.population == population
         else RuleForm(instance=rule, prefix=population),
-        "judgments": counted.count(),
-        "new": counted.filter(id__gt=last.last_judgment if last else 0).count(),
+        "judgments": judgments(population).count(),
+        "new": new_judgments(rule),
     }
 
 

@@ -20,26 +20,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from evaluation.distances import DistanceStore, distances
 from evaluation.metric_models import MetricVersion
+from evaluation.metric_scores import How, credits_of, mean_over_contents
 from evaluation.metric_versions import VersionUnavailable, metric_of
 from evaluation.statistics.estimate import Estimate
-from evaluation.statistics.resampling import (
-    FEWEST_RESAMPLED,
-    bootstrap_estimate,
-    sums_by_cluster,
-)
+from evaluation.statistics.resampling import FEWEST_RESAMPLED
 from perceptual.metric import Metric
 from perceptual.pairs import Pair
-from perceptual.scoring import credit
 
 MARGIN = 2.0  # percentage points
-CONFIDENCE = 0.95
-N_BOOT = 2000
 
 
 @dataclass(frozen=True)
@@ -116,23 +106,9 @@ def compare(pairs: Sequence[Pair], metric: Metric, other: Metric, store: Distanc
 
     Raises InvalidDataset, and ValueError for pictures that one of them does not take.
     """
-    gain = 100 * (_credits(pairs, metric, store) - _credits(pairs, other, store))
-    parts = np.stack([gain, np.ones_like(gain)], axis=1)
-    return bootstrap_estimate(
-        sums_by_cluster(parts, [pair.content for pair in pairs]),
-        lambda sums: sums[:, 0] / sums[:, 1],
-        n=len(pairs),
-        clusters="source images",
-        confidence=CONFIDENCE,
-        n_boot=N_BOOT,
-        rng=np.random.default_rng(0),
-    )
-
-
-def _credits(pairs: Sequence[Pair], metric: Metric, store: DistanceStore) -> NDArray[np.float64]:
-    shares = torch.tensor([pair.share for pair in pairs], dtype=torch.float64)
-    d0, d1 = torch.from_numpy(distances(pairs, metric, store)).unbind(1)
-    return credit(d0, d1, shares).numpy()
+    mine, others = (credits_of(pairs, distances(pairs, each, store)) for each in (metric, other))
+    contents = [pair.content for pair in pairs]
+    return mean_over_contents(100 * (mine - others), contents, How())
 
 
 def is_not_worse(estimate: Estimate) -> bool:

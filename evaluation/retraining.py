@@ -29,10 +29,16 @@ from django.utils import timezone
 
 from codecs_registry import blobs
 from evaluation import training_runs
-from evaluation.distances import DistanceStore, distances
+from evaluation.distances import DistanceStore, distance_store, distances
 from evaluation.metric_models import MetricVersion, RetrainingRule, TrainingRun
 from evaluation.metric_scores import score_table
-from evaluation.metric_versions import VersionUnavailable, in_service, lock, metric_of
+from evaluation.metric_versions import (
+    VersionUnavailable,
+    in_service,
+    lock,
+    metric_of,
+    put_in_service,
+)
 from evaluation.populations import SIMULATED
 from evaluation.promotion import Decision, decide
 from evaluation.provenance import provenance
@@ -42,7 +48,7 @@ from evaluation.training_data import (
     NothingToTrainOn,
     counts_by_study,
     gather,
-    judgments,
+    new_judgments,
     newest_judgment,
     write_snapshot,
 )
@@ -80,12 +86,6 @@ def why_due(rule: RetrainingRule, *, now: datetime) -> str:
     if rule.is_nightly and new and settled < last_night(now):
         return "nightly"
     return ""
-
-
-def new_judgments(rule: RetrainingRule) -> int:
-    """How many judgments came since the rule's last training."""
-    last = rule.runs.first()
-    return judgments(rule.population).filter(id__gt=last.last_judgment if last else 0).count()
 
 
 def last_night(now: datetime) -> datetime:
@@ -179,10 +179,6 @@ def _perform(run: TrainingRun, folder: Path, noting: _Noting) -> MetricVersion:
     held_out = _by_pixels(dataset.val, dataset.folder)
     _store(run, version, trained.metric, held_out, store)
     return version
-
-
-def distance_store() -> DistanceStore:
-    return DistanceStore(configured.CLOSER_DATA / "distances.sqlite3")
 
 
 class _Noting:
@@ -409,10 +405,9 @@ def _store(
 
 def _save(version: MetricVersion, decision: Decision) -> None:
     version.reason, version.comparison = decision.reason, decision.comparison
-    version.is_in_service = decision.is_promoted
-    if decision.is_promoted:
-        MetricVersion.objects.filter(is_in_service=True).update(is_in_service=False)
     version.save()
+    if decision.is_promoted:
+        put_in_service(version)
 
 
 def sweep() -> None:

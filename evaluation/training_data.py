@@ -21,9 +21,10 @@ from django.db import connection, transaction
 from django.db.models import Max, QuerySet
 
 from annotation.datasets import MANIFEST_COLUMNS, Pair, manifest_row, new_folder, pairs
-from annotation.models import Campaign, Judgment, Purpose, Task
-from annotation.stimuli import stored_crops
+from annotation.models import Campaign, Judgment, Purpose
+from annotation.stimuli import shown_blob
 from codecs_registry import blobs
+from evaluation.metric_models import RetrainingRule
 from evaluation.models import Study
 from evaluation.populations import SIMULATED
 
@@ -67,6 +68,12 @@ def judgments(population: str, study: Study | None = None) -> QuerySet[Judgment]
 def newest_judgment(population: str) -> int:
     """The id of the newest judgment that counts; 0 if there is none."""
     return judgments(population).aggregate(newest=Max("id"))["newest"] or 0
+
+
+def new_judgments(rule: RetrainingRule) -> int:
+    """How many judgments came since the rule's last training."""
+    last = rule.runs.first() if rule.pk else None
+    return judgments(rule.population).filter(id__gt=last.last_judgment if last else 0).count()
 
 
 def gather(population: str, study: Study | None = None) -> list[Gathered]:
@@ -131,16 +138,8 @@ def _place(pair: Pair, folder: Path) -> None:
         ("p0", pair.p0.decoded),
         ("p1", pair.p1.decoded),
     ):
-        link(_shown(pair.task, blob), subset / name / f"{pair.file}.png")
+        link(shown_blob(pair.task, blob), subset / name / f"{pair.file}.png")
     np.save(subset / "judge" / f"{pair.file}.npy", pair.judge)
-
-
-def _shown(task: Task, blob: str) -> str:
-    """The blob of what a task shows of a picture."""
-    if not task.crop:
-        return blob
-    [part] = stored_crops(blob, [task.crop])
-    return part.png
 
 
 def link(blob: str, path: Path) -> None:

@@ -8,31 +8,29 @@ on from the files in its folder.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shutil
 import socket
-import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings as configured
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from codecs_registry import leases
+from codecs_registry.leases import LEASE, is_alive
 from evaluation.metric_models import NAME_PATTERN, MetricVersion, TrainingRun
 from evaluation.training_data import newest_judgment
 
 if TYPE_CHECKING:  # PyTorch takes a second to import, which pages that list runs do not need
     from perceptual.training import Progress, Settings
 
-LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 5
 BASE_NAME = "closer-lpips-comp"
 State = TrainingRun.State
@@ -58,11 +56,6 @@ def folder_of(run: TrainingRun) -> Path:
 def components_file() -> Path:
     """What frozen backbones saw, kept for all trainings."""
     return configured.CLOSER_DATA / "training" / "components.sqlite3"
-
-
-def worker_name() -> str:
-    """'host:process:thread' of the caller."""
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
 
 
 def request(settings: Settings, *, population: str, name: str = "", **fields) -> TrainingRun:
@@ -171,18 +164,8 @@ def release_dead(*, now: datetime) -> int:
     """End the leases of processes of this host that are no more; returns how many."""
     host = socket.gethostname()
     held = TrainingRun.objects.filter(state=State.RUNNING, worker__startswith=f"{host}:")
-    dead = [each.id for each in held if not _is_alive(int(each.worker.split(":")[1]))]
+    dead = [each.id for each in held if not is_alive(each.worker)]
     return held.filter(id__in=dead).update(lease_ends=now)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def is_worked_on(*, now: datetime) -> bool:
@@ -262,23 +245,9 @@ def _held(run: TrainingRun):
     return TrainingRun.objects.filter(id=run.id, state=State.RUNNING, worker=run.worker)
 
 
-@contextlib.contextmanager
-def lease_kept(run: TrainingRun) -> Iterator[None]:
+def lease_kept(run: TrainingRun) -> AbstractContextManager[None]:
     """Renew the lease from a second thread for as long as the work takes."""
-    done = threading.Event()
-
-    def renew() -> None:
-        try:
-            while not done.wait(LEASE.total_seconds() / 3):
-                with contextlib.suppress(Exception):  # the next renewal may succeed
-                    _held(run).update(lease_ends=timezone.now() + LEASE)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=renew, name="training lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    held = _held(run)
+    return leases.lease_kept(
+        lambda: held.update(lease_ends=timezone.now() + LEASE), LEASE, name="training lease"
+    )

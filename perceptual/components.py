@@ -6,20 +6,20 @@ Training the weights of a metric needs of two pictures only their components, so
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from perceptual.backbones import Backbone
-from perceptual.lpips import channel_differences, decibels, quarter_differences
+from perceptual.kept import Kept
+from perceptual.lpips import decibels, squared_differences
 from perceptual.pairs import Pair, file_digest, pixels
 
 VIEWS = 5
@@ -40,35 +40,17 @@ class Compared:
     key: str
 
 
-class ComponentStore:
-    """Components by backbone and pictures, in one file that outlives a killed process."""
+class ComponentStore(Kept[Tensor]):
+    """Components by backbone and pictures: (VIEWS, K) float32 each."""
 
-    def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._file = file
-        with closing(self._open()) as database, database:
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS components (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
-            )
+    table, column = "components", "value BLOB NOT NULL"
 
-    def read(self, keys: Sequence[str]) -> dict[str, Tensor]:
-        """Those that are there, (VIEWS, K) float32 each."""
-        found = {}
-        with closing(self._open()) as database:
-            for key in keys:
-                row = database.execute("SELECT value FROM components WHERE key = ?", [key])
-                if value := row.fetchone():
-                    numbers = np.frombuffer(value[0], np.float32).copy()
-                    found[key] = torch.from_numpy(numbers).view(VIEWS, -1)
-        return found
+    def encode(self, value: Tensor) -> bytes:
+        return value.contiguous().numpy().tobytes()
 
-    def write(self, found: dict[str, Tensor]) -> None:
-        rows = [(key, value.contiguous().numpy().tobytes()) for key, value in found.items()]
-        with closing(self._open()) as database, database:
-            database.executemany("INSERT OR REPLACE INTO components VALUES (?, ?)", rows)
-
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._file, timeout=60)
+    def decode(self, stored: bytes | float) -> Tensor:
+        numbers: NDArray[np.float32] = np.frombuffer(stored, np.float32).copy()  # type: ignore[arg-type]
+        return torch.from_numpy(numbers).view(VIEWS, -1)
 
 
 def table_of(
@@ -123,9 +105,13 @@ def _look(missing: list[Compared], backbone: Backbone) -> Iterator[dict[str, Ten
 
 def _seen(x: Sequence[Tensor], y: Sequence[Tensor], error: Tensor) -> Tensor:
     """(n, VIEWS, K) of feature maps and errors (n, 3, H, W)."""
-    squares = error.square().mean(1)
-    whole = squares.mean((1, 2))[:, None]
-    quarters = functional.adaptive_avg_pool2d(squares, 2).flatten(1)
-    pixel_error = decibels(torch.cat([whole, quarters], 1))
-    channels = torch.cat([channel_differences(x, y)[:, None], quarter_differences(x, y)], 1)
-    return torch.cat([channels, pixel_error[..., None]], 2).cpu()
+    pixel_error = decibels(_views(error.square().mean(1, keepdim=True)))
+    channels = [_views(squared_differences(a, b)) for a, b in zip(x, y, strict=True)]
+    return torch.cat([*channels, pixel_error], 2).cpu()
+
+
+def _views(squares: Tensor) -> Tensor:
+    """(n, VIEWS, C): the mean of (n, C, H, W) over the whole and over each quarter, left to right
+    and down; of an odd side both halves take in the middle."""
+    quarters = functional.adaptive_avg_pool2d(squares, 2).flatten(2)
+    return torch.cat([squares.mean((2, 3))[..., None], quarters], 2).transpose(1, 2)

@@ -124,7 +124,7 @@ class LpipsComp(nn.Module, Metric):
         total = torch.zeros(len(distorted), *reference.shape[2:], device=distorted.device)
         weights = torch.split(self.weight[: sum(self.backbone.channels)], [*self.backbone.channels])
         for a, b, weight in zip(x, y, weights, strict=True):
-            squares = (_unit(a) - _unit(b)).square()
+            squares = squared_differences(a, b)
             at_places = torch.einsum("nchw,c->nhw", squares, weight)[:, None]
             spread = functional.interpolate(at_places, total.shape[1:], mode="bilinear")
             # Interpolation moves the mean a little where maps do not divide the picture.
@@ -136,11 +136,6 @@ class LpipsComp(nn.Module, Metric):
         """(N,): the probability that people find the second of two pictures closer, given the
         distances of both."""
         return torch.sigmoid(self.head(d0, d1))
-
-    @torch.no_grad()
-    def clamp_weights(self) -> None:
-        """Project the weights on what they may be: >= 0."""
-        self.weight.clamp_(min=0)
 
 
 class RankingHead(nn.Module):
@@ -184,21 +179,9 @@ def channel_differences(x: Sequence[Tensor], y: Sequence[Tensor]) -> Tensor:
     return torch.cat([_difference(a, b) for a, b in zip(x, y, strict=True)], 1)
 
 
-def quarter_differences(x: Sequence[Tensor], y: Sequence[Tensor]) -> Tensor:
-    """(N, 4, sum of channels): the same over each quarter of the places by itself, left to right
-    and down; of an odd side both halves take in the middle."""
-    return torch.cat(
-        [
-            functional.adaptive_avg_pool2d((_unit(a) - _unit(b)).square(), 2).flatten(2)
-            for a, b in zip(x, y, strict=True)
-        ],
-        1,
-    ).transpose(1, 2)
-
-
 def _difference(a: Tensor, b: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
-        return (_unit(a) - _unit(b)).square().mean((2, 3))
+        return squared_differences(a, b).mean((2, 3))
     result: Tensor = _UnitDifference.apply(a, b)  # type: ignore[no-untyped-call]
     return result
 
@@ -258,6 +241,11 @@ def error_decibels(reference: Tensor, distorted: Tensor) -> Tensor:
 def decibels(mse: Tensor) -> Tensor:
     """10 log10(1 + 255^2 MSE) of mean squared errors of samples in [0, 1]."""
     return 10 / math.log(10) * torch.log1p(PEAK**2 * mse)
+
+
+def squared_differences(a: Tensor, b: Tensor) -> Tensor:
+    """(N, C, H, W): of feature maps of unit length at each place."""
+    return (_unit(a) - _unit(b)).square()
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import random
 import re
 from pathlib import Path
@@ -17,8 +16,8 @@ from evaluation.statistics.options import CLUSTERS, MODELS
 from evaluation.statistics.summary import AGREEMENT
 from tests import factories
 from tests.factories import preferring
+from tests.real_data import real_data
 
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AIC3 = "jpeg_ai_ptc/JPEG_AIC_SDR_PTC_JPEG_AI_responses_2025.02.28_v1.csv"
 TMO = "tmo/ex3_tmo_cmp_data.csv"
 HEADER = "annotator,content,stratum,left,right,chosen,response_ms,gold"
@@ -190,9 +189,7 @@ def test_aic3_names_the_more_distorted_side_and_what_is_set_aside_is_told(tmp_pa
     ],
 )
 def test_a_real_crowd_is_analysed_whole(name, model, counts, conditions):
-    path = DATA / "judgments" / name
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
+    path = real_data(f"judgments/{name}")
     result = analysed(path, "--model", model)
     assert_has_the_promised_keys(result)
     assert {each: result["counts"][each] for each in counts} == counts

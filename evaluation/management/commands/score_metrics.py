@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from evaluation.distances import DistanceStore
+from evaluation.distances import distance_store
 from evaluation.labels import agreement_label, stratum_title
 from evaluation.metric_plots import metric_score_plot
 from evaluation.metric_scores import (
@@ -86,7 +85,7 @@ class Command(BaseCommand):
             table = score_table(
                 pairs,
                 metrics,
-                DistanceStore(settings.CLOSER_DATA / "distances.sqlite3"),
+                distance_store(),
                 unavailable=unavailable,
                 how=How(confidence, seed),
                 progress=self.tell,

@@ -5,6 +5,7 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from codecs_registry.leases import worker_name
 from evaluation import training_runs
 from evaluation.labels import agreement_label
 from evaluation.links import metric_page
@@ -133,7 +134,7 @@ class Command(BaseCommand):
         training_runs.release_dead(now=timezone.now())
         said = False
         while True:
-            worker = training_runs.worker_name()
+            worker = worker_name()
             if claimed := training_runs.claim(run.id, worker=worker, now=timezone.now()):
                 return claimed
             run.refresh_from_db()

@@ -1,6 +1,4 @@
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,9 @@ from scipy.stats import spearmanr
 
 from evaluation.statistics import Comparisons, NotIdentified, bradley_terry, read_judgments
 from evaluation.statistics.annotator_model import fit_annotators
+from tests.real_data import real_data
 
 steady = settings(deadline=None, max_examples=25)  # a busy machine is no failure
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def table(annotator, a, b, outcome, weight=None):
@@ -317,10 +315,7 @@ def test_strata_are_not_mixed_and_a_prior_must_be_wide():
 
 
 def test_in_a_real_crowd_those_found_reliable_are_those_who_answer_traps_right():
-    folder = DATA / "judgments" / "jpeg_ai_ptc"
-    path = folder / "JPEG_AIC_SDR_PTC_JPEG_AI_responses_2025.02.28_v1.csv"
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set CLOSER_TEST_DATA to the folder of test data")
+    path = real_data("judgments/jpeg_ai_ptc/JPEG_AIC_SDR_PTC_JPEG_AI_responses_2025.02.28_v1.csv")
     everything = read_judgments(path, format="aic3").comparisons
     gold = everything.where(~np.isnan(everything.expected))
     asked = np.bincount(gold.annotator)

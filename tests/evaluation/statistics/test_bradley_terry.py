@@ -1,7 +1,5 @@
 import csv
-import os
 import pickle
-from pathlib import Path
 
 import choix
 import numpy as np
@@ -14,9 +12,9 @@ from scipy.special import expit
 from evaluation.statistics import NotIdentified, bradley_terry
 from evaluation.statistics.choice_models import BRADLEY_TERRY
 from evaluation.statistics.likelihood import Likelihood, Outcomes
+from tests.real_data import real_data
 
 steady = settings(deadline=None)  # a busy machine is no failure
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 # Citations between statistics journals, 1987-88 (Stigler 1994, as given by Turner and Firth 2012,
 # "Bradley-Terry Models in R", Journal of Statistical Software 48(9)): CITATIONS[i][j] = times
@@ -63,9 +61,7 @@ def test_standard_errors_of_journals_are_as_published():
 
 
 def published(name):
-    path = DATA / "judgments" / "published" / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set CLOSER_TEST_DATA to the folder of test data")
+    path = real_data(f"judgments/published/{name}")
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

@@ -1,9 +1,7 @@
 import csv
-import os
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 
 import choix
 import numpy as np
@@ -15,9 +13,9 @@ from scipy.optimize import approx_fprime, linprog, minimize
 from evaluation.statistics import NotConverged, NotIdentified, bradley_terry
 from evaluation.statistics.plackett_luce import plackett_luce
 from evaluation.statistics.rankings import Rankings
+from tests.real_data import real_data
 
 steady = settings(deadline=None, max_examples=30)  # a busy machine is no failure
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 # Preferences between chocolate puddings: i, j, preferred i, preferred j, tied. R. R. Davidson
 # (1970), "On extending the Bradley-Terry model to accommodate ties in paired comparison
@@ -35,10 +33,7 @@ def ranked(texts, weight=None):
 
 
 def shared(name):
-    path = DATA / "judgments" / "rankings" / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set CLOSER_TEST_DATA to the folder of test data")
-    return path
+    return real_data(f"judgments/rankings/{name}")
 
 
 def nascar():

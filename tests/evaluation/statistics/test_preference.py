@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,8 +18,7 @@ from evaluation.statistics.preference import (
     win_shares,
 )
 from evaluation.statistics.rankings import Rankings
-
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
+from tests.real_data import real_data
 
 steady = settings(deadline=None)  # a busy machine is no failure
 
@@ -286,9 +282,7 @@ def test_no_rankings_have_no_first_choices_and_strata_are_not_mixed():
 
 
 def test_first_choices_among_sushi_are_the_counts_of_the_published_file():
-    path = DATA / "judgments" / "rankings" / "sushi.soc"
-    if not path.exists():
-        pytest.skip("needs judgments/rankings/sushi.soc")
+    path = real_data("judgments/rankings/sushi.soc")
     lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
     counts, texts = zip(*(line.split(":") for line in lines), strict=True)
     rankings = ranked(

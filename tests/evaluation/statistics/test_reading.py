@@ -2,7 +2,6 @@ import csv
 import hashlib
 import io
 import itertools
-import os
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -21,8 +20,8 @@ from evaluation.statistics import (
 from evaluation.statistics.file_formats import FORMATS
 from evaluation.statistics.rankings import Rankings
 from evaluation.statistics.reading import Judgments, read_judgments
+from tests.real_data import real_data
 
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 AIC3 = "jpeg_ai_ptc/JPEG_AIC_SDR_PTC_JPEG_AI_responses_2025.02.28_v1.csv"
 TMO = "tmo/ex3_tmo_cmp_data.csv"
 
@@ -34,6 +33,7 @@ PWCMP_HEADER = "observer,session_id,scene,condition_A,condition_B,is_A_selected"
 LABELS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
     lambda label: label == label.strip() != ""
 )
+
 CHOSEN = st.sampled_from(["left", "right", "tie"])
 ROWS = st.lists(
     st.tuples(LABELS, LABELS, LABELS, LABELS, LABELS, CHOSEN)
@@ -70,10 +70,7 @@ def rows_of(c: Comparisons) -> list[list[str]]:
 
 
 def shared(name: str) -> Path:
-    path = DATA / "judgments" / name
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set CLOSER_TEST_DATA to the folder of test data")
-    return path
+    return real_data(f"judgments/{name}")
 
 
 def dicts(path: Path) -> list[dict[str, str]]:

@@ -1,6 +1,4 @@
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +18,9 @@ from evaluation.statistics.comparisons import Comparisons
 from evaluation.statistics.estimate import NotIdentified
 from evaluation.statistics.likelihood import Likelihood, Outcomes
 from evaluation.statistics.scaling import fit_scale, profile_interval
+from tests.real_data import real_data
 
 steady = settings(deadline=None)  # a busy machine is no failure
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 MODELS = [BRADLEY_TERRY, THURSTONE, DAVIDSON, RAO_KUPPER]
 WITH_TIES = [DAVIDSON, RAO_KUPPER]
 NAMES = ["avif", "jpeg", "jpegxl", "webp"]
@@ -66,9 +64,7 @@ def swapped(c):
 
 def baseball():
     """Games of the American League in 1987, the home team on the left."""
-    path = DATA / "judgments" / "published" / "baseball.csv"
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set CLOSER_TEST_DATA to the folder of test data")
+    path = real_data("judgments/published/baseball.csv")
     rows, weight = [], []
     with path.open(newline="") as file:
         for row in csv.DictReader(file):

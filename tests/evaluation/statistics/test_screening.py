@@ -1,8 +1,6 @@
-import os
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations, product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +16,9 @@ from evaluation.statistics.leave_one_out import PRIOR_SD, _scores, standardised_
 from evaluation.statistics.reading import read_judgments
 from evaluation.statistics.screening import SOURCES, Rules, excluded, screen, without
 from evaluation.statistics.triads import circular_triads, coefficient_of_consistence
+from tests.real_data import real_data
 
 steady = settings(deadline=None)  # a busy machine is no failure
-DATA = Path(os.environ.get("CLOSER_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 MEASURES = (*SOURCES, "median_response_ms", "agreement_with_others")
 SIDE = {1.0: "left", 0.5: "tie", 0.0: "right"}
 
@@ -144,10 +142,7 @@ def test_random_annotators_are_circular_and_repeat_themselves_by_chance():
 
 
 def test_a_real_crowd_answers_traps_worse_where_other_rules_flag():
-    path = DATA / "judgments" / "jpeg_ai_ptc"
-    path /= "JPEG_AIC_SDR_PTC_JPEG_AI_responses_2025.02.28_v1.csv"
-    if not path.exists():
-        pytest.skip(f"{path} is absent; set CLOSER_TEST_DATA to the folder of test data")
+    path = real_data("judgments/jpeg_ai_ptc/JPEG_AIC_SDR_PTC_JPEG_AI_responses_2025.02.28_v1.csv")
     reports = screen(read_judgments(path, format="aic3").comparisons)
     assert len(reports) == 73
 
