@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
-import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 from PIL import Image
 
-from annotation.datasets import MANIFEST_COLUMNS, VALIDATION_SHARE, new_folder, split_by_source
+from annotation.datasets import VALIDATION_SHARE, new_folder, split_by_source
 from codecs_registry.pictures import Picture, UnreadablePicture, identify, read_picture
+from evaluation.judged_pairs import JudgedPair, Version, write_pairs
 
 ANSWERS = "answers.csv"
 COLUMNS = ("method_a", "method_b", "image", "worse")
@@ -108,111 +105,58 @@ def write_mucped23(
     found = read_mucped23(source, seed=seed)
     if not found:
         raise InvalidJudgments(f"{source / ANSWERS} holds no answers")
-    with new_folder(out) as folder:
-        _write(found, source, folder, seed, validation_share, provenance)
+    with new_folder(out) as folder, TemporaryDirectory(dir=folder) as aside:
+        pictures = _Pictures(source, Path(aside))
+        split = split_by_source(
+            ((each.content, pictures.sha256(each.content)) for each in found),
+            seed=seed,
+            share=validation_share,
+        )
+        pairs = [
+            JudgedPair(
+                *(each.content, pictures.sha256(each.content), pictures.original(each.content)),
+                *(pictures.version(method, each.content) for method in (each.p0, each.p1)),
+                *(each.votes, each.votes_p1, split[each.content], SUBSET),
+            )
+            for each in found
+        ]
+        card = {
+            "imported_from": SUBSET,
+            "seed": seed,
+            "validation_share": validation_share,
+            "provenance": provenance,
+        }
+        write_pairs(pairs, folder, card)
     return found
 
 
-def _write(
-    found: Sequence[Votes],
-    source: Path,
-    folder: Path,
-    seed: int,
-    validation_share: float,
-    provenance: dict,
-) -> None:
-    pictures = _Pictures(source)
-    split = split_by_source(
-        ((each.content, pictures.sha256(each.content)) for each in found),
-        seed=seed,
-        share=validation_share,
-    )
-    numbers: Counter[str] = Counter()
-    manifest = io.StringIO()
-    writer = csv.DictWriter(manifest, MANIFEST_COLUMNS)
-    writer.writeheader()
-    for each in found:
-        name = f"{numbers[split[each.content]]:06d}"
-        numbers[split[each.content]] += 1
-        subset = folder / "2afc" / split[each.content] / SUBSET
-        pictures.put(pictures.original(each.content), subset / "ref" / f"{name}.png")
-        for side, method in (("p0", each.p0), ("p1", each.p1)):
-            pictures.put(pictures.version(method, each.content), subset / side / f"{name}.png")
-        judge = np.array([each.votes_p1 / each.votes], np.float32)
-        (subset / "judge").mkdir(exist_ok=True)
-        np.save(subset / "judge" / f"{name}.npy", judge)
-        writer.writerow(_row(each, split[each.content], name, judge, pictures))
-    (folder / "manifest.csv").write_text(manifest.getvalue(), encoding="utf-8", newline="")
-    card = {
-        "judgments": sum(each.votes for each in found),
-        "simulated_judgments": 0,
-        "pairs": len(found),
-        "strata": [],
-        "kind": "2AFC",
-        "imported_from": SUBSET,
-        "seed": seed,
-        "validation_share": validation_share,
-        "provenance": provenance,
-    }
-    (folder / "dataset.json").write_text(json.dumps(card, indent=2), encoding="utf-8")
-
-
-def _row(each: Votes, split: str, name: str, judge: np.ndarray, pictures: _Pictures) -> dict:
-    row = {
-        "split": split,
-        "subset": SUBSET,
-        "file": name,
-        "content": each.content,
-        "sha256": pictures.sha256(each.content),
-        "crop": "",
-        "stratum": "",
-        "votes": each.votes,
-        "votes_p1": each.votes_p1,
-        "judge": judge[0],
-        "simulated": "false",
-    }
-    for side, method in (("p0", each.p0), ("p1", each.p1)):
-        row[f"{side}_codec"] = method
-        row[f"{side}_version"] = ""
-        row[f"{side}_bpp"] = f"{pictures.bpp(method, each.content):.6f}"
-        row[f"{side}_miss"] = ""
-    return row
-
-
 class _Pictures:
-    """The pictures of mucped23, each decoded once and then linked to."""
+    """The pictures of mucped23, each decoded once, into a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._pixels: dict[Path, int] = {}
-        self._sha256: dict[str, str] = {}
-        self._written: dict[Path, Path] = {}
+    def __init__(self, source: Path, decoded: Path) -> None:
+        self._source = source
+        self._decoded = decoded
+        self._made: dict[Path, tuple[Path, str, int]] = {}
 
     def original(self, content: str) -> Path:
-        return self._folder / "originals" / f"{content}.png"
-
-    def version(self, method: str, content: str) -> Path:
-        return self._folder / "stimuli" / method / f"{content}.jpg"
+        return self._png(self._source / "originals" / f"{content}.png")[0]
 
     def sha256(self, content: str) -> str:
-        if content not in self._sha256:
-            self._sha256[content] = identify(_read(self.original(content)).pixels)
-        return self._sha256[content]
+        return self._png(self._source / "originals" / f"{content}.png")[1]
 
-    def bpp(self, method: str, content: str) -> float:
-        """Of the file of a version that was put somewhere already."""
-        file = self.version(method, content)
-        return 8 * file.stat().st_size / self._pixels[file]
+    def version(self, method: str, content: str) -> Version:
+        file = self._source / "stimuli" / method / f"{content}.jpg"
+        png, _, pixel_count = self._png(file)
+        return Version(png, method, "", 8 * file.stat().st_size / pixel_count)
 
-    def put(self, source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source in self._written:
-            _link(self._written[source], target)
-            return
-        pixels = _read(source).pixels
-        self._pixels[source] = pixels.shape[0] * pixels.shape[1]
-        Image.fromarray(pixels).save(target, compress_level=6)
-        self._written[source] = target
+    def _png(self, file: Path) -> tuple[Path, str, int]:
+        """Where it lies decoded, the SHA-256 of its samples, and how many pixels it has."""
+        if file not in self._made:
+            pixels = _read(file).pixels
+            png = self._decoded / f"{len(self._made)}.png"
+            Image.fromarray(pixels).save(png, compress_level=6)
+            self._made[file] = png, identify(pixels), pixels.shape[0] * pixels.shape[1]
+        return self._made[file]
 
 
 def _read(file: Path) -> Picture:
@@ -220,13 +164,6 @@ def _read(file: Path) -> Picture:
         return read_picture(file)
     except (UnreadablePicture, OSError) as error:
         raise InvalidJudgments(f"{file}: {error}") from None
-
-
-def _link(existing: Path, target: Path) -> None:
-    try:
-        os.link(existing, target)
-    except OSError:  # not every file system has links
-        shutil.copyfile(existing, target)
 
 
 FORMATS = {"mucped23": write_mucped23}
