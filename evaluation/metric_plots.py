@@ -35,7 +35,9 @@ def metric_score_plot(table: Mapping, *, title: str = "") -> str | None:
     )
     base = alt.Chart()
     once = base.transform_filter("datum.is_first")  # in a panel, however many metrics it has
-    chance = once.mark_rule(strokeDash=[3, 3], opacity=0.5, color=TEXT).encode(x=alt.datum(50))
+    chance = once.mark_rule(strokeDash=[3, 3], opacity=0.5, color=TEXT, aria=False).encode(
+        x=alt.datum(50)
+    )
     band = once.mark_rect(opacity=0.15, color=TEXT).encode(x="ceiling_low:Q", x2="ceiling_high:Q")
     ceiling = once.mark_rule(opacity=0.6, color=TEXT).encode(x="ceiling:Q")
     interval = base.mark_rule(strokeWidth=2, color=SERIES[0]).encode(x="low:Q", x2="high:Q", y=y)

@@ -21,7 +21,7 @@ def win_share_plot(analysis: dict, *, title: str = "") -> str | None:
         return None
     axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
     x = alt.X("share:Q", title="share of wins", scale=alt.Scale(domain=[0, 1]), axis=axis)
-    even = alt.Chart().mark_rule(strokeDash=[3, 3], opacity=0.5, color=TEXT)
+    even = alt.Chart().mark_rule(strokeDash=[3, 3], opacity=0.5, color=TEXT, aria=False)
     return _panels(even.encode(x=alt.datum(0.5)) + _intervals(analysis, x, "share"), rows, title)
 
 

@@ -24,13 +24,14 @@ import torch
 
 from perceptual.backbones import RANDOM, Backbone, digest_of, load_backbone
 from perceptual.components import ComponentStore, table_of
-from perceptual.lpips import Card, LpipsComp
+from perceptual.lpips import WHOLE_BACKBONE, Card, LpipsComp
 from perceptual.pairs import Dataset, Pair
 from perceptual.scoring import credit
 from perceptual.training.run import Run, shares_of
 from perceptual.training.settings import (
     LINEAR,
     SCRATCH,
+    TUNED,
     CannotTrain,
     Epoch,
     Progress,
@@ -70,6 +71,7 @@ def train(
     folder : where it keeps what it needs to go on after it was killed; called again with the same
         dataset and settings it goes on, and ends with the same metric as if it had not been.
     start : a metric of the same backbone to begin from; its weights are also what `decay` pulls to.
+        One with a backbone of its own, tuned or from scratch, can be tuned further.
     backbone : loaded by its name if it is not given.
     features : the file in which components of frozen backbones are kept for other trainings too;
         one in `folder` if it is not given.
@@ -77,6 +79,8 @@ def train(
     On a CPU the same call gives the same bytes, given the versions of torch and of the processor's
     instructions. Raises CannotTrain, InvalidDataset and BackboneUnavailable.
     """
+    if start:
+        _check_start(start, settings)
     fit, watch = split(dataset.train, seed=settings.seed)
     network = backbone or load_backbone(
         settings.backbone,
@@ -131,18 +135,30 @@ def split(pairs: Sequence[Pair], *, seed: int) -> tuple[list[Pair], list[Pair]]:
     )
 
 
-def _begin(network: Backbone, settings: Settings, name: str, start: LpipsComp | None) -> LpipsComp:
-    card = Card(name, network.name, network.digest, settings.variant, settings.with_psnr)
-    if start and (start.card.backbone, start.card.with_psnr) != (card.backbone, card.with_psnr):
+def _check_start(start: LpipsComp, settings: Settings) -> None:
+    if settings.variant == SCRATCH:
+        raise CannotTrain(f"a training from scratch begins from nothing, not from {start.name}")
+    if start.card.variant in WHOLE_BACKBONE and settings.variant != TUNED:
+        raise CannotTrain(
+            f"{start.name} has a backbone of its own; to begin from it, train the variant {TUNED!r}"
+        )
+    card = start.card
+    if (card.backbone, card.with_psnr) != (settings.backbone, settings.with_psnr):
         raise CannotTrain(
             f"{start.card.name} has {start.card.backbone} and "
             f"{'a' if start.card.with_psnr else 'no'} component of pixel error; to begin from it, "
             "train the same"
         )
+
+
+def _begin(network: Backbone, settings: Settings, name: str, start: LpipsComp | None) -> LpipsComp:
+    card = Card(name, network.name, network.digest, settings.variant, settings.with_psnr)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         model = LpipsComp(network, card)
     if start:
+        if start.card.variant in WHOLE_BACKBONE:
+            network.load_state_dict(start.backbone.state_dict())
         model.weight.data.copy_(start.weight)
         model.head.load_state_dict(start.head.state_dict())
     return model

@@ -153,6 +153,23 @@ def test_a_variant_that_trains_its_backbone_keeps_it_in_its_file(dataset, tmp_pa
     assert back.card.variant == variant
     assert back.backbone.digest == trained.metric.backbone.digest != before
     assert all(np.isfinite(epoch.loss) for epoch in trained.curve)
+    # And whoever begins from it begins from that backbone.
+    idle = replace(settings, variant="tuned", epochs=1, learning_rate=1e-12)
+    further = training.train(
+        few, idle, folder=tmp_path / "on", backbone=load_backbone("alexnet", RANDOM), start=back
+    )
+    for mine, theirs in zip(
+        further.metric.backbone.parameters(), back.backbone.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
+    for other in ("linear", "scratch"):
+        with pytest.raises(CannotTrain, match=r"backbone of its own|begins from nothing"):
+            training.train(few, replace(idle, variant=other), folder=tmp_path / other, start=back)
+
+
+def test_a_training_of_one_epoch_keeps_what_it_learned(dataset, features, tmp_path):
+    trained = training.train(dataset, replace(QUICK, epochs=1), folder=tmp_path, features=features)
+    assert (trained.metric.weight != 1).all()
 
 
 def test_progress_is_told_of_pictures_and_then_of_epochs(dataset, tmp_path):
