@@ -97,7 +97,7 @@ def robust_annotators(
     _require_clusters(comparisons, over)
     squares, fewest = np.zeros_like(scale.covariance), math.inf
     for kind in over:
-        group = _groups(getattr(comparisons, kind), comparisons.weight)
+        group = _groups(_cluster(comparisons, kind)[0], comparisons.weight)
         g = int(group.max()) + 1
         left = np.array([_left_out(comparisons, scale, kind, group, k) for k in range(g)])
         deviations = left - left.mean(axis=0)
@@ -118,8 +118,8 @@ def _left_out(
         return refitted(comparisons, scale, group != k)
     except NotIdentified as error:
         name = {"annotator": "annotator", "content": "source image"}[kind]
-        labels = getattr(comparisons, f"{kind}s")
-        which = labels[getattr(comparisons, kind)[np.argmax(group == k)]]
+        codes, labels = _cluster(comparisons, kind)
+        which = labels[codes[np.argmax(group == k)]]
         raise NotIdentified(f"without {name} {which}: {error.template}", *error.groups) from error
 
 
@@ -143,11 +143,11 @@ def _sandwich(
     """(p, p) robust covariance of p parameters, from the derivatives (m, p) of each judgment's
     log-likelihood and the inverse of the information (p, p)."""
     _require_clusters(comparisons, over)
-    clusters = {"annotator": comparisons.annotator, "content": comparisons.content}
-    squares = sum(_meat(clusters[kind], derivatives) for kind in over)
+    squares = sum(_meat(_cluster(comparisons, kind)[0], derivatives) for kind in over)
     if len(over) == 1:
         return _required(bread @ squares @ bread, bread)
-    both = comparisons.annotator * len(comparisons.contents) + comparisons.content
+    picture, pictures = _cluster(comparisons, "content")
+    both = comparisons.annotator * len(pictures) + picture
     independent = bread @ _meat(both, derivatives) @ bread
     return _required(at_least(bread @ squares @ bread - independent, independent), bread)
 
@@ -297,7 +297,8 @@ def _resampled(
 ) -> Iterator[FloatArray]:
     """Sums (some of n_boot, all cells) of values when clusters are drawn with replacement."""
     cells, values, rows = entries
-    kinds = [(getattr(comparisons, kind), len(getattr(comparisons, f"{kind}s"))) for kind in over]
+    clusters = [_cluster(comparisons, kind) for kind in over]
+    kinds = [(codes, len(labels)) for codes, labels in clusters]
     # A unit is a cluster, or where annotators cross source images, what one said of another.
     codes = kinds[0][0] if len(kinds) == 1 else kinds[0][0] * kinds[1][1] + kinds[1][0]
     units, unit = np.unique(codes, return_inverse=True)
@@ -327,19 +328,25 @@ def _refitted(counts: FloatArray, scale: Scale) -> FloatArray:
 def _require_clusters(comparisons: Comparisons, over: Collection[Cluster]) -> None:
     if not over or set(over) - set(BOTH) or len(set(over)) < len(over):
         raise ValueError(f"clusters: expected annotator, content or both, found {tuple(over)}")
-    for kind, labels, name in (
-        ("annotator", comparisons.annotators, "annotators"),
-        ("content", comparisons.contents, "source images"),
-    ):
-        if kind in over and len(labels) < FEWEST_CLUSTERS:
+    for kind in over:
+        count = len(_cluster(comparisons, kind)[1])
+        if count < FEWEST_CLUSTERS:
+            name = {"annotator": "annotators", "content": "source images"}[kind]
             raise NotIdentified(
                 f"how far judgments of different {name} vary needs {FEWEST_CLUSTERS} of them, "
-                f"and there {'is' if len(labels) == 1 else 'are'} {len(labels)}"
+                f"and there {'is' if count == 1 else 'are'} {count}"
             )
 
 
 def _fewest(comparisons: Comparisons, over: Collection[Cluster]) -> int:
-    return min(len(getattr(comparisons, f"{kind}s")) for kind in over)
+    return min(len(_cluster(comparisons, kind)[1]) for kind in over)
+
+
+def _cluster(comparisons: Comparisons, kind: Cluster) -> tuple[IntArray, tuple[str, ...]]:
+    """The cluster (m,) of each judgment, and what they are called."""
+    if kind == "annotator":
+        return comparisons.annotator, comparisons.annotators
+    return comparisons.picture, comparisons.pictures
 
 
 def _between(found: FloatArray, wanted: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ BoolArray = NDArray[np.bool_]
 
 COLUMNS = ("annotator", "content", "stratum", "left", "right", "chosen")
 OUTCOMES = {"left": 1.0, "right": 0.0, "tie": 0.5}
+_PART = re.compile(r"@\d+,\d+$")
 
 
 class InvalidComparisons(ValueError):
@@ -29,8 +31,24 @@ class Stratified:
     """What tables of judgments have in common: strata, which nothing may mix silently."""
 
     __slots__ = ()
+    content: IntArray
+    contents: tuple[str, ...]
     stratum: IntArray
     strata: tuple[str, ...]
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The pictures that contents are, or are parts of: "harbour.png@40,16" is a part of
+        "harbour.png". Parts are questions of their own; but answers to those of one picture have
+        something in common, so that where clusters are meant, these are pictures."""
+        return tuple(sorted({picture_of(each) for each in self.contents}))
+
+    @property
+    def picture(self) -> IntArray:
+        """(m,) int64 codes into pictures."""
+        place = {label: code for code, label in enumerate(self.pictures)}
+        codes = np.array([place[picture_of(each)] for each in self.contents], dtype=np.int64)
+        return codes[self.content]
 
     def where(self, rows: BoolArray | IntArray) -> Self:
         raise NotImplementedError
@@ -57,7 +75,8 @@ class Stratified:
 class Comparisons(Stratified):
     """m pairwise judgments as parallel arrays, one row a judgment.
 
-    annotator, content, stratum : (m,) int64 codes into annotators, contents, strata.
+    annotator, content, stratum : (m,) int64 codes into annotators, contents, strata. A content is
+        a source image, or with several parts of it one of these, see `pictures`.
     a, b : (m,) int64 codes into conditions; a was shown on the left, b on the right, a != b.
     outcome : (m,) float64; 1.0 a was chosen, 0.0 b was chosen, 0.5 a tie.
     weight : (m,) int64 > 0; how many identical judgments the row stands for, usually 1. They are
@@ -289,6 +308,11 @@ class Comparisons(Stratified):
         n = len(self.conditions)
         sums = np.bincount(self.a * n + self.b, weights=self.weight * score, minlength=n * n)
         return np.asarray(sums, dtype=np.float64).reshape(n, n)
+
+
+def picture_of(content: str) -> str:
+    """The name of the picture that a content is, or is a part of."""
+    return _PART.sub("", content)
 
 
 def encoded_or_one(

@@ -18,6 +18,7 @@ def kendall_w(
     content: ArrayLike,
     annotator: ArrayLike,
     *,
+    picture: ArrayLike | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     rng: np.random.Generator,
@@ -29,6 +30,7 @@ def kendall_w(
     content : (m,) labels; the source image of each ranking.
     annotator : (m,) labels; who ranked. Of several rankings of one content and set of conditions
         by one annotator the first (of the least row) counts: repeats are not another judge.
+    picture : (m,) labels; where contents are parts of pictures, what each is a part of.
 
     W is 1 where all judges give one order. Where they rank at random it is not 0 but 1 / m on
     average for m judges (Friedman's m (n - 1) W has n - 1 degrees of freedom), so compare W only
@@ -49,10 +51,13 @@ def kendall_w(
     for the Behavioral Sciences", 229-238: ties share their mean rank, and W = S / (m^2 (n^3 - n) /
     12 - m sum(t^3 - t) / 12), S the sum of squared deviations of the conditions' rank sums.
     """
-    places, labels, names = _checked(rank, content, annotator)
+    places, labels, names, clusters = _checked(
+        rank, content, annotator, content if picture is None else picture
+    )
     ranked = places > 0
     some = ranked.sum(axis=1) >= 2
     places, ranked, labels, names = places[some], ranked[some], labels[some], names[some]
+    clusters = clusters[some]
     # The set of conditions as bytes: one group is one content and one set.
     keys = np.column_stack(
         [
@@ -62,7 +67,7 @@ def kendall_w(
         ]
     )
     _, once = np.unique(keys, axis=0, return_index=True)
-    places, labels, keys = places[once], labels[once], keys[once, :-1]
+    places, clusters, keys = places[once], clusters[once], keys[once, :-1]
     _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     of_group = group.reshape(-1)
     size = np.bincount(of_group, minlength=len(first))
@@ -73,7 +78,7 @@ def kendall_w(
     if not used.any():
         raise NotIdentified("all annotators tied all conditions, so there is no order to agree on")
     return bootstrap_estimate(
-        sums_by_cluster(np.column_stack([w[used], np.ones(used.sum())]), labels[first][used]),
+        sums_by_cluster(np.column_stack([w[used], np.ones(used.sum())]), clusters[first][used]),
         lambda sums: sums[:, 0] / sums[:, 1],
         n=int(size[used].sum()),
         clusters="source images",
@@ -84,17 +89,18 @@ def kendall_w(
 
 
 def _checked(
-    rank: ArrayLike, content: ArrayLike, annotator: ArrayLike
-) -> tuple[IntArray, NDArray[Any], NDArray[Any]]:
+    rank: ArrayLike, content: ArrayLike, annotator: ArrayLike, picture: ArrayLike
+) -> tuple[IntArray, NDArray[Any], NDArray[Any], NDArray[Any]]:
     places, labels, names = np.asarray(rank), np.asarray(content), np.asarray(annotator)
+    clusters = np.asarray(picture)
     if places.ndim != 2:
         raise ValueError(f"rank: expected shape (m, n), found {places.shape}")
     if places.size and (places.dtype.kind not in "iu" or np.any(places < 0)):
         raise ValueError("rank: expected whole numbers >= 0")
-    for name, found in (("content", labels), ("annotator", names)):
+    for name, found in (("content", labels), ("annotator", names), ("picture", clusters)):
         if found.shape != (len(places),):
             raise ValueError(f"{name}: expected shape ({len(places)},), found {found.shape}")
-    return places.astype(np.int64), labels, names
+    return places.astype(np.int64), labels, names, clusters
 
 
 def _concordance(places: IntArray, group: IntArray, m: IntArray) -> FloatArray:

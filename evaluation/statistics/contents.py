@@ -70,7 +70,7 @@ def content_scale(comparisons: Comparisons, *, confidence: float = 0.95) -> Cont
     determine no scale; ValueError if there are several strata.
     """
     comparisons.require_one_stratum()
-    n, c = len(comparisons.conditions), len(comparisons.contents)
+    n, c = len(comparisons.conditions), len(comparisons.pictures)
     if n < 2:
         raise NotIdentified(f"a scale needs at least two conditions, and there are {n}")
     if c < 2:
@@ -236,7 +236,8 @@ class _Model:
 
 def _wins_by_content(comparisons: Comparisons) -> FloatArray:
     """(c, n, n) wins on each source image, as Comparisons.win_matrix."""
-    k, n, c = comparisons, len(comparisons.conditions), len(comparisons.contents)
-    cells = np.concatenate([(k.content * n + k.a) * n + k.b, (k.content * n + k.b) * n + k.a])
+    k, n, c = comparisons, len(comparisons.conditions), len(comparisons.pictures)
+    picture = k.picture
+    cells = np.concatenate([(picture * n + k.a) * n + k.b, (picture * n + k.b) * n + k.a])
     values = np.concatenate([k.outcome * k.weight, (1 - k.outcome) * k.weight])
     return np.asarray(np.bincount(cells, values, c * n * n).reshape(c, n, n))

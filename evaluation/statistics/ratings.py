@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.statistics.comparisons import Comparisons, IntArray
+from evaluation.statistics.comparisons import Comparisons, IntArray, picture_of
 
 FIRST, TIE, SECOND = 0, 1, 2  # a tie lies between, so that answers are ordered too
 ROWS_AT_ONCE = 100  # a block of a dense matrix that stays in the cache; at most 255, for uint8
@@ -66,7 +66,7 @@ def matrix_counts(ratings: ArrayLike, n_values: int) -> IntArray:
 def nominal_answers(comparisons: Comparisons) -> tuple[IntArray, NDArray[np.str_]]:
     """Count the answers to each question: how many chose the one side, a tie, and the other.
 
-    A unit is a source image, a stratum and an unordered pair of conditions. An annotator who
+    A unit is a content, a stratum and an unordered pair of conditions. An annotator who
     judged one more than once counts with the first judgment (of the least row), since repeats
     are not another rater, and neither are the judgments of a row of weight above 1. Gold questions
     count as all others: see without_gold().
@@ -83,7 +83,7 @@ def nominal_answers(comparisons: Comparisons) -> tuple[IntArray, NDArray[np.str_
     value = np.rint(SECOND * (1.0 - chose_first)).astype(np.int64)
     u = len(content)
     counts = np.bincount(unit[rows] * 3 + value, minlength=u * 3)
-    contents = np.array(c.contents, dtype=np.str_)[content]
+    contents = np.array([picture_of(each) for each in c.contents], dtype=np.str_)[content]
     return counts.astype(np.int64).reshape(u, 3), contents
 
 

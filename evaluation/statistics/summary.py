@@ -111,7 +111,7 @@ def summarise_stratum(
     return {
         "n_judgments": int((comparisons if rankings is None else rankings).weight.sum()),
         "n_annotators": comparisons.n_annotators,
-        "n_contents": len(comparisons.contents),
+        "n_contents": len(comparisons.pictures),
         "win_share": _win_shares(comparisons, rankings, confidence),
         "scale": scale,
         "scale_reason": scale_reason,
@@ -213,7 +213,10 @@ def _agreement(
         if rankings is None:
             raise NotIdentified(NO_RANKINGS)
         return kendall_w(
-            rankings.rank, rankings.content, rankings.annotator, rng=options.rng, **how
+            *(rankings.rank, rankings.content, rankings.annotator),
+            picture=rankings.picture,
+            rng=options.rng,
+            **how,
         )
 
     ask: dict[str, Callable[[], Estimate]] = {

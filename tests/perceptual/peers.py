@@ -8,11 +8,15 @@ import sys
 import types
 import warnings
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 
 import torch
 from torch import nn
 
 from perceptual.backbones import RANDOM, load_backbone
+from perceptual.backbones.torchvision_layout import Vgg16
+from perceptual.lpips import published
 
 NETWORKS = {"vgg16": "vgg16", "alexnet": "alexnet", "squeezenet1_1": "squeezenet"}
 
@@ -63,6 +67,27 @@ def published_lpips(net: str) -> nn.Module:
         import lpips
 
         return lpips.LPIPS(net=net, pretrained=True, pnet_rand=True, verbose=False).eval()
+
+
+def piq_lpips() -> nn.Module:
+    """piq's LPIPS on VGG16: as `published_lpips("vgg")`, whose linear weights it fetches from
+    elsewhere."""
+    with torchvision_stand_in():
+        # Its __init__ would import all its metrics, some of which need more of torchvision.
+        sys.modules.setdefault("piq", module_from_spec(find_spec("piq")))
+        piq = import_module("piq.perceptual")
+    linear = published("lpips-vgg", load_backbone("vgg16", RANDOM)).weight
+    weights = [each.view(1, -1, 1, 1) for each in torch.split(linear, [*Vgg16.channels])]
+    metric = piq.LPIPS.__new__(piq.LPIPS)
+    piq.ContentLoss.__init__(
+        metric,
+        _Network("vgg16").features,
+        layers=[str(position) for position in Vgg16.taps],
+        weights=weights,
+        normalize_features=True,
+        reduction="none",
+    )
+    return metric
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from evaluation.statistics.batch import bradley_terry_batch, identified
 from evaluation.statistics.choice_models import DAVIDSON, THURSTONE
 from evaluation.statistics.clusters import BOTH, cluster_bootstrap, robust
 from evaluation.statistics.comparisons import Comparisons
+from evaluation.statistics.contents import content_scale
 from evaluation.statistics.estimate import NotIdentified
 from evaluation.statistics.scaling import bradley_terry, fit_scale
 
@@ -238,3 +239,39 @@ def test_a_chain_leads_from_all_to_all_only_if_it_is_closed():
     ring = chain.copy()
     ring[11, 0] = 1
     assert identified(np.stack([chain, ring])).tolist() == [False, True]
+
+
+def in_parts(c):
+    """The same judgments, of pictures of which two parts were asked about."""
+    rows = zip(c.annotator, c.content, c.a, c.b, c.outcome, strict=True)
+    return Comparisons.from_rows(
+        [
+            (
+                c.annotators[k],
+                f"{c.contents[content]}@{8 * (number % 2)},0",
+                "1",
+                c.conditions[a],
+                c.conditions[b],
+                "left" if outcome else "right",
+            )
+            for number, (k, content, a, b, outcome) in enumerate(rows)
+        ]
+    )
+
+
+@pytest.mark.parametrize("over", [("content",), BOTH])
+def test_parts_of_one_picture_are_one_cluster(over):
+    c = crowd()
+    parts = in_parts(c)
+    assert len(parts.contents) == 2 * len(parts.pictures) == 2 * len(c.contents)
+    scale = fit_scale(c)
+    np.testing.assert_allclose(
+        robust(parts, scale, over=over).covariance, robust(c, scale, over=over).covariance
+    )
+    of_parts, of_pictures = (
+        cluster_bootstrap(each, over=over, n_boot=50, rng=np.random.default_rng(0))
+        for each in (parts, c)
+    )
+    np.testing.assert_allclose(of_parts.draws, of_pictures.draws)
+    assert of_parts.n_clusters == of_pictures.n_clusters
+    np.testing.assert_allclose(content_scale(parts).scores, content_scale(c).scores)

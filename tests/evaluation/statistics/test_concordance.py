@@ -139,3 +139,17 @@ def test_concordance_that_rankings_do_not_determine_is_refused(rank, content, re
 def test_what_are_no_rankings_is_refused(rank, content, annotator, message):
     with pytest.raises(ValueError, match=message):
         concordance(rank, content, annotator)
+
+
+def test_parts_of_a_picture_are_ranked_apart_and_drawn_together():
+    rank = np.tile([[1, 2, 3], [2, 1, 3], [1, 2, 3], [1, 2, 3]], (5, 1))
+    content = np.repeat(np.arange(10), 2)
+    annotator = np.tile([0, 1], 10)
+    how = {"n_boot": 50}
+    apart = kendall_w(rank, content, annotator, rng=np.random.default_rng(0), **how)
+    together = kendall_w(
+        rank, content, annotator, picture=content // 2, rng=np.random.default_rng(0), **how
+    )
+    assert together.value == apart.value
+    assert apart.low is not None
+    assert together.low is None  # five pictures are too few

@@ -113,3 +113,19 @@ def test_a_table_with_a_row_that_is_no_judgment_is_refused(weight):
 def test_no_judgments_are_no_answers():
     counts, contents = nominal_answers(Comparisons.from_rows([]))
     assert (counts.shape, contents.shape) == ((0, 3), (0,))
+
+
+def test_parts_of_a_picture_are_questions_of_their_own_and_one_source_image():
+    c = Comparisons.from_rows(
+        [
+            ("ann", "pond@0,0", "1", "avif", "jpeg", "left"),
+            ("ann", "pond@8,16", "1", "jpeg", "avif", "left"),
+            ("bob", "a@b", "1", "avif", "jpeg", "left"),  # a name that only looks like it
+        ]
+    )
+    counts, contents = nominal_answers(c)
+    assert sorted(zip(contents.tolist(), counts.tolist(), strict=True)) == [
+        ("a@b", [1, 0, 0]),
+        ("pond", [0, 0, 1]),
+        ("pond", [1, 0, 0]),
+    ]
