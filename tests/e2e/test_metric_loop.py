@@ -15,6 +15,7 @@ from PIL import Image
 from evaluation.simulation import SimulatedAnnotator
 from tests import metric_factories
 from tests.e2e.conftest import ROOT, Stack, own_folder, wait_for
+from tests.perceptual.planted import blur_haters
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("metric-loop")]
 
@@ -153,6 +154,32 @@ def test_a_training_by_command_goes_on_after_kill_9(stack):
     assert out == "by-command\n", err
     assert "by-command goes on where it was" in err
     assert by_command(stack)[0][:2] == ("finished", 2)
+
+
+def test_a_worse_version_is_kept_aside_by_the_worker_that_trained_it(stack, tmp_path):
+    how = {"contents": 32, "pairs": 2, "is_simulated": False}
+    for name, opposed in (("good", ""), ("bad", "train")):
+        folder = blur_haters(tmp_path / name, opposed=opposed, **how)
+        stack.manage("shell", "-c", ASK.format(name=name, folder=str(folder)))
+        wait_for(lambda name=name: versions(stack).get(name))
+    is_in_service, reason = versions(stack)["bad"]
+    assert not is_in_service
+    assert "scored lower" in reason
+    assert in_service(stack) == "good"
+
+
+ASK = """
+from evaluation import metric_tasks, training_runs
+from perceptual.training import Settings
+settings = Settings(epochs=60, batch=16, decay=1.0)
+training_runs.request(settings, population="people", dataset={folder!r}, name={name!r})
+metric_tasks.wake(metric_tasks.look_for_work)
+"""
+
+
+def versions(stack) -> dict[str, tuple[bool, str]]:
+    rows = stack.sql("SELECT name, is_in_service, reason FROM evaluation_metricversion")
+    return {name: rest for name, *rest in rows}
 
 
 def command(stack, *arguments: str) -> subprocess.Popen:

@@ -33,9 +33,21 @@ def grainy(picture: Image.Image, sd: float, *, seed: int) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
 
 
-def blur_haters(folder: Path, *, contents: int = 10, pairs: int = 4, votes: int = 5) -> Path:
+def blur_haters(
+    folder: Path,
+    *,
+    contents: int = 10,
+    pairs: int = 4,
+    votes: int = 5,
+    is_simulated: bool = True,
+    opposed: str = "",
+) -> Path:
     """People who always find grain closer than blur, though its pixels are further off: three
-    quarters of the contents for training, one for validation."""
+    quarters of the contents for training, one for validation.
+
+    opposed : a split of which they say the opposite.
+    """
+    subset = "simulated-bpp-0.37" if is_simulated else "bpp-0.37"
     rows = []
     for content in range(contents):
         split = "val" if content % 4 == 3 else "train"
@@ -47,17 +59,17 @@ def blur_haters(folder: Path, *, contents: int = 10, pairs: int = 4, votes: int 
             rough = grainy(original, rng.uniform(20, 26), seed=seed)
             is_p1_rough = seed % 2 == 0
             shown = (soft, rough) if is_p1_rough else (rough, soft)
+            is_p1_chosen = is_p1_rough == (split != opposed)
             name = f"{content:03d}{pair:03d}"
-            base = folder / "2afc" / split / "simulated-bpp-0.37"
+            base = folder / "2afc" / split / subset
             for kind, picture in zip(("ref", "p0", "p1"), (original, *shown), strict=True):
                 write(base / kind / f"{name}.png", picture)
             (base / "judge").mkdir(parents=True, exist_ok=True)
-            np.save(base / "judge" / f"{name}.npy", np.array([is_p1_rough], np.float32))
+            np.save(base / "judge" / f"{name}.npy", np.array([is_p1_chosen], np.float32))
             codecs = ("blur", "grain") if is_p1_rough else ("grain", "blur")
-            for_p1 = votes if is_p1_rough else 0
-            rows.append(
-                (split, base.name, name, f"photo-{content}", "0.37", *codecs, votes, for_p1, "true")
-            )
+            for_p1 = votes if is_p1_chosen else 0
+            about = split, subset, name, f"photo-{content}", "0.37"
+            rows.append((*about, *codecs, votes, for_p1, str(is_simulated).lower()))
     text = io.StringIO()
     csv.writer(text).writerows([COLUMNS, *rows])
     (folder / "manifest.csv").write_text(text.getvalue())
