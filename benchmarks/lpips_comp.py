@@ -28,7 +28,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from perceptual.lpips import LpipsComp
-    from perceptual.pairs import Pair
+    from perceptual.pairs import Dataset, Pair
 
 NAME = "closer-lpips-comp"
 PEOPLE_COUNT = 8
@@ -41,10 +41,8 @@ class Bench:
 
     def __init__(self, simulated: Path, people: Path, folder: Path) -> None:
         from evaluation.distances import DistanceStore
-        from perceptual.pairs import read_dataset
 
-        self.simulated = read_dataset(simulated)
-        self.people = read_dataset(people)
+        self.simulated, self.people = _read(simulated), _read(people)
         self.folder = folder
         self.distances = DistanceStore(folder / "distances.sqlite3")
 
@@ -77,6 +75,15 @@ class Bench:
         store = ComponentStore(self.folder / "features.sqlite3")
         seen = table_of(pairs, metric.backbone, store)[:, :, 0, : len(metric.weight)]
         return credits_of(pairs, (seen @ metric.weight).double().numpy())
+
+
+def _read(folder: Path) -> Dataset:
+    """A dataset whose photographs are called by their pixels, as versions call them."""
+    from evaluation.retraining import by_pixels
+    from perceptual.pairs import read_dataset
+
+    found = read_dataset(folder)
+    return replace(found, pairs=tuple(by_pixels(found.pairs, folder)))
 
 
 def counted(pairs: Sequence[Pair], times: int) -> list[Pair]:
@@ -215,18 +222,26 @@ def _estimate(found, sign: str = "") -> str:
 
 
 def make_default(bench: Bench, file: Path) -> None:
+    """Train on all of both, and write the metric, with what its version's page shows of it."""
+    from evaluation.retraining import training_provenance
     from perceptual.lpips import to_bytes
 
-    pairs = [*counted(bench.people.pairs, PEOPLE_COUNT), *bench.simulated.pairs]
-    metric = bench.train(pairs, NAME)
-    note = {
+    people, simulated = bench.people.pairs, bench.simulated.pairs
+    metric = bench.train([*counted(people, PEOPLE_COUNT), *simulated], NAME)
+    by_people, by_program = (
+        sum(pair.votes or 0 for pair in pairs) for pairs in (people, simulated)
+    )
+    seen = {name: value for name, value in metric.card.trained_on.items() if name != "votes"}
+    about = {
+        "folder": "benchmarks/simulated_study.py on CID22 and mucped23",
         "script": "benchmarks/lpips_comp.py",
+        "judgments": by_people + by_program,
+        "judgments_by_people": by_people,
         "people_count": PEOPLE_COUNT,
-        "people": bench.people.digest,
-        "simulated": bench.simulated.digest,
+        "digests": {"people": bench.people.digest, "simulated": bench.simulated.digest},
+        "provenance": training_provenance(),
     }
-    trained_on = {**metric.card.trained_on, **note}
-    metric.card = replace(metric.card, trained_on=trained_on)
+    metric.card = replace(metric.card, trained_on=seen | about)
     file.write_bytes(to_bytes(metric))
 
 

@@ -7,6 +7,7 @@ from django.db.models import Q
 from codecs_registry.models import Reconstruction
 from evaluation.populations import PEOPLE, POPULATIONS, SIMULATED
 
+BUNDLED = "closer-lpips-comp"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 """Of versions: names stand in addresses and on command lines."""
 
@@ -100,6 +101,11 @@ class MetricVersion(models.Model):
     @property
     def is_simulated(self) -> bool:
         return self.population == Population.SIMULATED
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it came with Closer (metric_versions.bundled)."""
+        return self.name == BUNDLED
 
 
 class RetrainingRule(models.Model):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.core.files.storage import storages
 from django.db import connection, transaction
 
 from codecs_registry import blobs
-from evaluation.metric_models import MetricVersion
+from evaluation.metric_models import BUNDLED, MetricVersion
+from evaluation.populations import SIMULATED
 
 if TYPE_CHECKING:
     from perceptual.lpips import LpipsComp
@@ -79,6 +80,50 @@ def _local_file(blob: str, folder: Path) -> Path:
 def in_service() -> MetricVersion | None:
     """The version that scores reconstructions; None before the first."""
     return MetricVersion.objects.filter(is_in_service=True).first()
+
+
+def bundled() -> MetricVersion:
+    """The version that comes with Closer; it is stored when it is first asked for.
+
+    It counts as trained on simulated judgments, which most of its are. Raises VersionUnavailable.
+    """
+    from perceptual.lpips import to_bytes
+    from perceptual.metric import Metric, MetricUnavailable
+
+    if found := MetricVersion.objects.filter(name=BUNDLED).first():
+        return found
+    try:
+        metric = cast("LpipsComp", Metric.load(BUNDLED))
+    except MetricUnavailable as error:
+        raise VersionUnavailable(str(error)) from None
+    content = to_bytes(metric)
+    file = blobs.put(content, ".safetensors")
+    card = metric.card
+    seen = card.trained_on
+    made, _ = MetricVersion.objects.get_or_create(
+        name=BUNDLED,
+        defaults={
+            "file": file,
+            "sha256": Path(file).stem,
+            "size_bytes": len(content),
+            "backbone": card.backbone,
+            "variant": card.variant,
+            "with_psnr": card.with_psnr,
+            "settings": seen["settings"],
+            "population": SIMULATED,
+            "dataset_digest": seen["dataset"],
+            "trained_on": {"folder": seen["folder"]},
+            "n_pairs": seen["pairs"],
+            "n_judgments": seen["judgments"],
+            "split": {kind: seen[f"{kind}_contents"] for kind in ("fitted", "watched", "held_out")},
+            "curve": card.results["curve"],
+            "provenance": seen["provenance"],
+            "reason": f"It comes with Closer, trained on {seen['folder']}: {seen['judgments']} "
+            f"judgments, {seen['judgments_by_people']} of them by people. docs/metrics.md says "
+            "what it scores.",
+        },
+    )
+    return made
 
 
 def put_in_service(version: MetricVersion) -> None:

@@ -14,7 +14,12 @@ from codecs_registry.responses import immutable
 from evaluation import difference_maps, metric_tasks, reconstruction_scores, training_runs
 from evaluation.metric_forms import RuleForm
 from evaluation.metric_models import DifferenceMap, MetricVersion, RetrainingRule, TrainingRun
-from evaluation.metric_versions import in_service, put_in_service
+from evaluation.metric_versions import (
+    VersionUnavailable,
+    bundled,
+    in_service,
+    put_in_service,
+)
 from evaluation.models import Study
 from evaluation.populations import POPULATIONS, SIMULATED
 from evaluation.training_data import judgments, new_judgments
@@ -227,13 +232,28 @@ def _sources(hashes: set[str]) -> dict[str, tuple[str, int | None]]:
 
 @login_required
 @require_POST
+def serve_bundled(request: HttpRequest) -> HttpResponse:
+    """Put the version that comes with Closer in service."""
+    try:
+        found = bundled()
+    except VersionUnavailable as error:
+        messages.error(request, str(error))
+        return redirect("metrics")
+    return _served(request, found)
+
+
+@login_required
+@require_POST
 def serve(request: HttpRequest, name: str) -> HttpResponse:
     """Put a version in service."""
-    found = get_object_or_404(MetricVersion, name=name)
+    return _served(request, get_object_or_404(MetricVersion, name=name))
+
+
+def _served(request: HttpRequest, found: MetricVersion) -> HttpResponse:
     put_in_service(found)
     metric_tasks.wake(metric_tasks.score_reconstructions)
     messages.success(request, f"{found} is in service. Reconstructions are being scored by it.")
-    return redirect("metric", name=name)
+    return redirect("metric", name=found.name)
 
 
 @login_required

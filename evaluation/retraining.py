@@ -176,7 +176,7 @@ def _perform(run: TrainingRun, folder: Path, noting: _Noting) -> MetricVersion:
     noting.stage("scores")
     store = distance_store()
     version = _version_of(run, settings, dataset, trained, store)
-    held_out = _by_pixels(dataset.val, dataset.folder)
+    held_out = by_pixels(dataset.val, dataset.folder)
     _store(run, version, trained.metric, held_out, store)
     return version
 
@@ -237,7 +237,7 @@ def only_of(population: str, dataset: Dataset) -> Dataset:
     return Dataset(dataset.folder, pairs)
 
 
-def _by_pixels(pairs: Sequence[Pair], folder: Path) -> list[Pair]:
+def by_pixels(pairs: Sequence[Pair], folder: Path) -> list[Pair]:
     """The pairs with their source images called by the SHA-256 of their pixels, where the folder's
     manifest knows it: that tells whether two versions saw the same ones."""
     known = _pixel_hashes(folder)
@@ -285,11 +285,11 @@ def _version_of(
             for kind in ("fitted", "watched", "held_out")
         },
         curve=[asdict(each) for each in trained.curve],
-        provenance=provenance() | {"libraries": _libraries()},
+        provenance=training_provenance(),
     )
     if dataset.val:
         _add_scores(version, trained.metric, dataset.val, store)
-        version.hardest = _hardest(trained.metric, _by_pixels(dataset.val, dataset.folder), store)
+        version.hardest = _hardest(trained.metric, by_pixels(dataset.val, dataset.folder), store)
     return version
 
 
@@ -303,9 +303,11 @@ def _trained_on(run: TrainingRun, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _libraries() -> dict[str, str]:
+def training_provenance() -> dict[str, Any]:
+    """As `provenance`, with the libraries that training adds."""
+    found = provenance()
     more = {name: importlib.metadata.version(name) for name in ("torch", "safetensors")}
-    return provenance()["libraries"] | more
+    return found | {"libraries": found["libraries"] | more}
 
 
 def _add_scores(

@@ -38,6 +38,7 @@ urlpatterns = [
         name="differences",
     ),
     path("metrics", metric_views.metrics, name="metrics"),
+    path("metrics/bundled", metric_views.serve_bundled, name="serve-bundled"),
     path("metrics/rules/<str:population>", metric_views.set_rule, name="retraining-rule"),
     path("metrics/train/<str:population>", metric_views.train_now, name="train-now"),
     path("metrics/trainings/<int:run_id>/", metric_views.training, name="training"),

@@ -23,6 +23,7 @@ from perceptual.backbones import BackboneUnavailable, digest_of
 
 DEFAULT = "closer-lpips-comp"
 FILE_ENDING = ".safetensors"
+BUNDLED_FILE = Path(str(files("perceptual") / "weights" / f"{DEFAULT}{FILE_ENDING}"))
 
 
 class MetricUnavailable(Exception):
@@ -208,10 +209,11 @@ def _of_file(file: Path) -> Metric:
 
 
 def _default() -> Metric:
-    file = files("perceptual") / "weights" / f"{DEFAULT}{FILE_ENDING}"
-    if not file.is_file():
-        raise MetricUnavailable(f"{file} is missing: this copy of Closer has no trained weights")
-    return _of_file(Path(str(file)))
+    if not BUNDLED_FILE.is_file():
+        raise MetricUnavailable(
+            f"{BUNDLED_FILE} is missing: this copy of Closer has no trained weights"
+        )
+    return _of_file(BUNDLED_FILE)
 
 
 # Each is made, and its module imported, only when it is asked for.

@@ -102,6 +102,7 @@ def by_hand(**fields) -> MetricVersion:
         ("post", "training-discard", [1]),
         ("get", "metric", ["by-hand"]),
         ("post", "put-in-service", ["by-hand"]),
+        ("post", "serve-bundled", []),
         ("get", "metric-file", ["by-hand"]),
         ("get", "metric-pairs", ["by-hand"]),
         ("get", "hardest-picture", ["by-hand", 0, "p0"]),
@@ -131,6 +132,32 @@ def test_without_a_version_the_page_says_what_to_do_next(as_researcher):
     assert "manage.py train_metric" in said
     assert "Nobody has judged yet." in said
     assert "Metrics" in text_of(get(as_researcher, "studies"))
+
+
+def test_the_version_that_comes_with_closer_is_put_in_service_where_there_is_none(
+    as_researcher, woken
+):
+    study()
+    assert "comes with Closer" in text_of(get(as_researcher, "metrics"))
+    for _ in range(2):  # asked for twice, it is one
+        post(as_researcher, "serve-bundled")
+    present = in_service()
+    assert present.name == "closer-lpips-comp"
+    assert metric_tasks.score_reconstructions in woken
+    while reconstruction_scores.score_next():
+        pass
+    assert ReconstructionScore.objects.exclude(distance=None).exists()
+    said = text_of(get(as_researcher, "metric", present.name))
+    assert "It comes with Closer" in said
+    assert "Mostly simulated judgments." in said
+    assert "closer-lpips-comp" in text_of(get(as_researcher, "metrics"))
+
+
+def test_without_its_file_the_page_says_what_is_missing(as_researcher, monkeypatch, tmp_path):
+    monkeypatch.setattr("perceptual.metric.BUNDLED_FILE", tmp_path / "none.safetensors")
+    response = post(as_researcher, "serve-bundled")
+    assert "none.safetensors is missing" in str(*get_messages(response.wsgi_request))
+    assert in_service() is None
 
 
 def test_versions_stand_with_their_scores_and_which_is_in_service(as_researcher):
