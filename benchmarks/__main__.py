@@ -17,6 +17,8 @@ NAMES = (
     "krippendorff_alpha",
     "coverage",
     "active_sampling",
+    "perceptual_distance",
+    "metric_training",
 )
 MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness")
 
