@@ -75,8 +75,8 @@ class Run:
             if now - saved > SAVED_EVERY_S or self._is_done():
                 self._save()
                 saved = now
-        if self.best_epoch:  # else there were too few to say which is best: the last will do
-            self._take(self.best)
+        # Where there were too few to say which is best, the last will do.
+        self._take(self.best if self.best_epoch else self._state())
         return self.curve
 
     def _is_done(self) -> bool:

@@ -19,7 +19,7 @@ class Settings:
     variant : "linear", "tuned" or "scratch".   with_psnr : a component more, of pixel error.
     epochs : at most.   patience : epochs without a better cross-entropy on what is watched, after
         which it stops.   batch : pairs a step.   dropout : of components, while training.
-    decay : how many votes it takes to outweigh that channels of a layer began alike.
+    decay : how many votes it takes to outweigh that layers, and channels of a layer, began alike.
     crop : side of the parts that the variants which see pictures are trained on, in pixels.
     """
 

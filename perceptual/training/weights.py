@@ -15,13 +15,15 @@ class Weights(nn.Module):
 
     `typical` is the mean of each component over what is fitted: those of a network's channels
     differ by orders of magnitude, and one step size must do for all. `drift`, the mean square of
-    what factors changed, pulls channels to where they began: a few hundred judgments say something
-    of six layers, and little of five hundred channels.
+    what factors and gains changed, pulls both to where they began: a few hundred judgments say
+    something of six layers, and little of five hundred channels; and a layer that is of no use for
+    the distortions at hand may be for others.
     """
 
     layer: Tensor
     typical: Tensor
     before: Tensor
+    gain_before: Tensor
     size: Tensor
 
     def __init__(self, layers: Sequence[int], typical: Tensor, begun: Tensor | None) -> None:
@@ -38,7 +40,7 @@ class Weights(nn.Module):
         self.gain, self.factor = nn.Parameter(gain), nn.Parameter(factor.clone())
         for name, value in (
             *(("layer", layer), ("typical", typical)),
-            *(("before", factor.clone()), ("size", size)),
+            *(("before", factor.clone()), ("gain_before", gain.clone()), ("size", size)),
         ):
             self.register_buffer(name, value)
 
@@ -48,7 +50,8 @@ class Weights(nn.Module):
         return (gain / self.size)[self.layer] * factor / self.typical
 
     def drift(self) -> Tensor:
-        return (self.factor - self.before).square().mean()
+        gain = (self.gain - self.gain_before) / self.gain_before.mean()
+        return (self.factor - self.before).square().mean() + gain.square().mean()
 
     @torch.no_grad()
     def project(self) -> None:
