@@ -14,6 +14,7 @@ reconstructions by codecs, with a component more, the decibels of pixel error.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -92,6 +93,13 @@ class LpipsComp(nn.Module, Metric):
     @property
     def smallest_side(self) -> int:  # type: ignore[override]
         return self.backbone.smallest_side
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the distance depends on; the ranking head is no part of it."""
+        weight = self.weight.detach().cpu().numpy().tobytes()
+        parts = [self.name, self.definition, digest_of(self.backbone)]
+        return hashlib.sha256("\n".join(parts).encode() + weight).hexdigest()
 
     def components(self, reference: Tensor, distorted: Tensor) -> Tensor:
         """(N, K): what the weights multiply, each >= 0 and 0 for equal pictures."""

@@ -43,6 +43,8 @@ from perceptual.training.sources import Pictures, Source, Table
 WATCHED_SHARE = 0.2
 """Of the source images that are trained on: watched, to know when to stop."""
 CHECKPOINT = "checkpoint.pt"
+FORMAT = 2
+"""Of checkpoints: with another, the same call would not end with the same metric."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _begin(network: Backbone, settings: Settings, name: str, start: LpipsComp | 
 
 def _identity(dataset: Dataset, settings: Settings, start: LpipsComp | None) -> str:
     begun = "" if start is None else digest_of(start)
-    return _hash(json.dumps([dataset.digest, asdict(settings), begun]))
+    return _hash(json.dumps([FORMAT, dataset.digest, asdict(settings), begun]))
 
 
 def _hash(text: str) -> str:
