@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 NAME = "closer-lpips-comp"
 PEOPLE_COUNT = 8
 DEFAULT_DECAY = 500.0
-FOLDS, SEEDS, MANY = 5, 3, 50
-"""Parts of the photographs; ways to cut them, where these are not many."""
+FOLDS = 5
 FEWER = (100, 300, 1000)
 
 
@@ -174,26 +173,24 @@ def crossed(
     """(n,): the credit of each pair by metrics that saw nothing of its photograph.
 
     Photographs are cut into so many parts; each is scored by a metric that was trained on the
-    others, and on `also`. The mean over several ways to cut.
+    others, and on `also`.
 
     most : of the pairs that are trained on, so many, drawn.
     """
     contents = sorted({pair.content for pair in pairs})
-    seeds = SEEDS if len(contents) < MANY else 1
-    found = np.zeros((seeds, len(pairs)))
-    for seed in range(seeds):
-        rng = np.random.default_rng(seed)
-        part = rng.permutation(len(contents)) % parts
-        part_of = dict(zip(contents, part.tolist(), strict=True))
-        for number in range(parts):
-            seen = [pair for pair in pairs if part_of[pair.content] != number]
-            if most:
-                seen = [seen[i] for i in rng.permutation(len(seen))[:most]]
-            unseen = [i for i, pair in enumerate(pairs) if part_of[pair.content] == number]
-            trained = [*counted(seen, PEOPLE_COUNT if also else 1), *also]
-            metric = bench.train(trained, f"{number + 1}-of-{parts}", seed=seed, **settings)
-            found[seed, unseen] = bench.credits([pairs[i] for i in unseen], metric)
-    return found.mean(0)
+    rng = np.random.default_rng(0)
+    part = rng.permutation(len(contents)) % parts
+    part_of = dict(zip(contents, part.tolist(), strict=True))
+    found = np.zeros(len(pairs))
+    for number in range(parts):
+        seen = [pair for pair in pairs if part_of[pair.content] != number]
+        if most:
+            seen = [seen[i] for i in rng.permutation(len(seen))[:most]]
+        unseen = [i for i, pair in enumerate(pairs) if part_of[pair.content] == number]
+        trained = [*counted(seen, PEOPLE_COUNT if also else 1), *also]
+        metric = bench.train(trained, f"{number + 1}-of-{parts}", **settings)
+        found[unseen] = bench.credits([pairs[i] for i in unseen], metric)
+    return found
 
 
 def credit_of(pairs: Sequence[Pair], distances: np.ndarray) -> np.ndarray:
