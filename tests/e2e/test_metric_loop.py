@@ -156,12 +156,15 @@ def test_a_training_by_command_goes_on_after_kill_9(stack):
     assert by_command(stack)[0][:2] == ("finished", 2)
 
 
-def test_a_worse_version_is_kept_aside_by_the_worker_that_trained_it(stack, tmp_path):
+def test_a_worse_version_is_kept_aside_by_the_worker_that_trained_it(stack, researcher, tmp_path):
     how = {"contents": 32, "pairs": 2, "is_simulated": False}
     for name, opposed in (("good", ""), ("bad", "train")):
         folder = blur_haters(tmp_path / name, opposed=opposed, **how)
         stack.manage("shell", "-c", ASK.format(name=name, folder=str(folder)))
         wait_for(lambda name=name: versions(stack).get(name))
+        if name == "good":  # whatever was in service before
+            address = reverse("put-in-service", args=[name])
+            press(researcher, address, {}, page=reverse("metrics"))
     is_in_service, reason = versions(stack)["bad"]
     assert not is_in_service
     assert "scored lower" in reason
