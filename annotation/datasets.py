@@ -211,11 +211,26 @@ def manifest_row(pair: Pair, content: str) -> dict:
         "simulated": _truth(pair.is_simulated),
     }
     for side, reconstruction in (("p0", pair.p0), ("p1", pair.p1)):
-        row[f"{side}_codec"] = reconstruction.codec
-        row[f"{side}_version"] = reconstruction.codec_version
-        row[f"{side}_bpp"] = f"{reconstruction.actual_bpp:.6f}"
-        row[f"{side}_miss"] = reconstruction.miss
+        row |= side_columns(
+            side,
+            codec=reconstruction.codec,
+            codec_version=reconstruction.codec_version,
+            bpp=reconstruction.actual_bpp,
+            miss=reconstruction.miss,
+        )
     return row
+
+
+def side_columns(
+    side: str, *, codec: str, codec_version: str, bpp: float, miss: str
+) -> dict[str, str]:
+    """What a manifest's row says of "p0" or "p1"."""
+    return {
+        f"{side}_codec": codec,
+        f"{side}_version": codec_version,
+        f"{side}_bpp": f"{bpp:.6f}",
+        f"{side}_miss": miss,
+    }
 
 
 def judgments_csv(campaign: Campaign) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What LPIPS-Comp reaches: on simulated observers beside their ceiling, and on people's choices.
 
-    python -m benchmarks.lpips_comp --simulated DATASET --people DATASET [--weights FILE]
+    python -m benchmarks.lpips_comp --simulated DATASET --people DATASET --keep FOLDER
+        [--weights FILE]
 
 DATASET of simulated observers is what benchmarks/simulated_study.py writes; that of people is any
 2AFC folder, such as `manage.py import_judgments` makes of mucped23. Printed as tables in Markdown:
@@ -103,16 +104,18 @@ def on_simulated(bench: Bench) -> Iterator[str]:
     """The tables of the simulated study: each photograph is scored by a metric that was trained on
     the others."""
     from evaluation.distances import distances
+    from evaluation.metric_scores import credits_of
 
     pairs = bench.simulated.pairs
-    table = bench.table(pairs, others())
+    metrics = others()
+    table = bench.table(pairs, metrics)
     judgments = sum(pair.votes or 0 for pair in pairs)
     yield (
         f"{len(pairs)} pairs of {table['n_contents']} photographs, {judgments} judgments by "
         f"simulated observers; LPIPS-Comp is trained on {FOLDS - 1} in {FOLDS} photographs and "
         "scored on the others"
     )
-    credits_of_psnr = credit_of(pairs, distances(pairs, others()["psnr"], bench.distances))
+    credits_of_psnr = credits_of(pairs, distances(pairs, metrics["psnr"], bench.distances))
     rows = {
         "LPIPS-Comp": crossed(bench, pairs, FOLDS),
         "LPIPS-Comp without PSNR": crossed(bench, pairs, FOLDS, with_psnr=False),
@@ -141,11 +144,13 @@ def others() -> dict[str, Any]:
 def on_people(bench: Bench) -> Iterator[str]:
     """The table of people's pairs."""
     from evaluation.distances import distances
+    from evaluation.metric_scores import credits_of
 
     pairs, simulated = bench.people.pairs, bench.simulated.pairs
-    table = bench.table(pairs, others())
+    metrics = others()
+    table = bench.table(pairs, metrics)
     yield f"{len(pairs)} pairs of {table['n_contents']} photographs, judged by people"
-    credits_of_psnr = credit_of(pairs, distances(pairs, others()["psnr"], bench.distances))
+    credits_of_psnr = credits_of(pairs, distances(pairs, metrics["psnr"], bench.distances))
     alone = bench.train(simulated, "simulated")
     rows = {"LPIPS-Comp, trained on simulated": bench.credits(pairs, alone)}
     for parts, word in ((2, "half of people's"), (FOLDS, f"{FOLDS - 1} in {FOLDS} of people's")):
@@ -191,12 +196,6 @@ def crossed(
         metric = bench.train(trained, f"{number + 1}-of-{parts}", **settings)
         found[unseen] = bench.credits([pairs[i] for i in unseen], metric)
     return found
-
-
-def credit_of(pairs: Sequence[Pair], distances: np.ndarray) -> np.ndarray:
-    from evaluation.metric_scores import credits_of
-
-    return credits_of(pairs, distances)
 
 
 # --- tables ---------------------------------------------------------------------------------------

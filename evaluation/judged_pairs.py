@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from annotation.datasets import MANIFEST_COLUMNS
+from annotation.datasets import MANIFEST_COLUMNS, side_columns
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,13 @@ def _row(pair: JudgedPair, name: str, judge: np.ndarray) -> dict[str, Any]:
         "simulated": "true" if pair.is_simulated else "false",
     }
     for side, version in (("p0", pair.p0), ("p1", pair.p1)):
-        row[f"{side}_codec"] = version.codec
-        row[f"{side}_version"] = version.codec_version
-        row[f"{side}_bpp"] = f"{version.bpp:.6f}"
-        row[f"{side}_miss"] = version.miss
+        row |= side_columns(
+            side,
+            codec=version.codec,
+            codec_version=version.codec_version,
+            bpp=version.bpp,
+            miss=version.miss,
+        )
     return row
 
 
