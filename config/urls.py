@@ -1,6 +1,8 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views import csrf, defaults
 
+from annotation.languages import in_their_language
 from evaluation.views import SignIn
 
 urlpatterns = [
@@ -10,3 +12,9 @@ urlpatterns = [
     path("", include("annotation.urls")),
     path("", include("evaluation.urls")),
 ]
+
+# Annotators meet these, too.
+handler403 = in_their_language(defaults.permission_denied)
+handler404 = in_their_language(defaults.page_not_found)
+handler500 = in_their_language(defaults.server_error)
+csrf_failure = in_their_language(csrf.csrf_failure)

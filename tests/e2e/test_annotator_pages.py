@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.template.loader import render_to_string
+from django.test import RequestFactory
+from django.utils.translation import override
 from PIL import Image
 from psycopg.types.json import Jsonb
 
@@ -557,10 +560,32 @@ def without_javascript(route) -> None:
     route.fulfill(response=response, body=text)
 
 
-def test_a_link_that_leads_nowhere_says_so(study, page):
-    page.goto(f"{study['annotation_link'][:-5]}/")
-    assert page.is_visible("h1:has-text('There is no such page')")
-    assert violations(page) == []
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "There is no such page"), ("de", "Diese Seite gibt es"), ("ar", "لا توجد صفحة")],
+)
+def test_a_link_that_leads_nowhere_says_so_in_their_language(study, contexts, language, words):
+    with visit(contexts, "phone", language) as visitor:
+        visitor.page.goto(f"{study['annotation_link'][:-5]}/")
+        visitor.sees(f"h1:has-text('{words}')", name="no such page")
+
+
+def test_no_page_that_says_what_went_wrong_violates_a_rule_of_accessibility(study, contexts):
+    """As the server would write it: that it fails, or is asked by hundreds, cannot be had here."""
+    with visit(contexts, "phone", "de") as visitor, override("de"):
+        for template, said in {
+            "annotation/said.html": {"what": "too many"},
+            "403.html": {},
+            "500.html": {},
+        }.items():
+            body = render_to_string(template, said, RequestFactory().get("/"))
+            visitor.page.route("**/*/", telling_in_words(body))
+            visitor.page.goto(study["annotation_link"])
+            visitor.sees("h1", name=template)
+
+
+def telling_in_words(body: str):
+    return lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8")
 
 
 # --- what is to be seen at first, and on what screen ----------------------------------------------
