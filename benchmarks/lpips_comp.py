@@ -1,27 +1,29 @@
 """What LPIPS-Comp reaches: on simulated observers beside their ceiling, and on people's choices.
 
-    python -m benchmarks.lpips_comp --simulated DATASET --people DATASET --keep FOLDER
-        [--weights FILE]
+    python -m benchmarks.lpips_comp --simulated DATASET --fine DATASET --people DATASET
+        --keep FOLDER [--weights FILE]
 
-DATASET of simulated observers is what benchmarks/simulated_study.py writes; that of people is any
-2AFC folder, such as `manage.py import_judgments` makes of mucped23. Printed as tables in Markdown:
+DATASET of simulated observers is what benchmarks/simulated_study.py writes, without and with its
+--fine; that of people is any 2AFC folder, such as `manage.py import_judgments` makes of mucped23.
+Printed as tables in Markdown:
 
 1.  Of the simulated study: LPIPS-Comp with and without the component of pixel error, and trained
     on fewer pairs, beside the other metrics.
 2.  Of people's pairs: LPIPS-Comp trained on simulated judgments alone; on people's; and on both,
-    people's votes counting PEOPLE_COUNT times.
+    people's votes counting PEOPLE_COUNT times and those of the fine study FINE_COUNT times.
 
 All photographs are held out once: they are cut into FOLDS parts (or halves), and each is scored by
-a metric that was trained on the others.
+a metric that was trained on the others. No photograph is in two of the datasets.
 
---weights trains the metric that comes with Closer, on all of both, and writes it to FILE. It is to
-serve for pictures and distortions that neither dataset has, so its weights are pulled more strongly
-(DEFAULT_DECAY) to where all layers and channels count alike.
+--weights trains the metric that comes with Closer, on all of them, and writes it to FILE. It is to
+serve for pictures and distortions that no dataset has, so its weights are pulled more strongly to
+where all layers and channels count alike, and there is no component of pixel error (SHIPPED).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
     from perceptual.pairs import Dataset, Pair
 
 NAME = "closer-lpips-comp"
-PEOPLE_COUNT = 8
-DEFAULT_DECAY = 500.0
+PEOPLE_COUNT, FINE_COUNT = 8, 4
+SHIPPED = {"decay": 1000.0, "with_psnr": False}
+AS_SHIPPED = "set as the one that comes with Closer"
 FOLDS = 5
 FEWER = (100, 300, 1000)
 
@@ -45,10 +48,10 @@ FEWER = (100, 300, 1000)
 class Bench:
     """Trainings on two datasets, with features and distances kept in a folder."""
 
-    def __init__(self, simulated: Path, people: Path, folder: Path) -> None:
+    def __init__(self, simulated: Path, fine: Path, people: Path, folder: Path) -> None:
         from evaluation.distances import DistanceStore
 
-        self.simulated, self.people = _read(simulated), _read(people)
+        self.simulated, self.fine, self.people = map(_read, (simulated, fine, people))
         self.folder = folder
         self.distances = DistanceStore(folder / "distances.sqlite3")
 
@@ -59,14 +62,20 @@ class Bench:
 
         dataset = Dataset(self.folder, tuple(replace(pair, split=TRAIN) for pair in pairs))
         chosen = Settings(**settings)
+        run = hashlib.sha256(f"{dataset.digest} {chosen}".encode()).hexdigest()[:16]
         print(f"training {label} on {len(pairs)} pairs", file=sys.stderr, flush=True)
         return train(
             dataset,
             chosen,
-            folder=self.folder / "runs" / f"{label}-{dataset.digest[:12]}-{chosen.seed}",
+            folder=self.folder / "runs" / f"{label}-{run}",
             name=label,
             features=self.folder / "features.sqlite3",
         ).metric
+
+    @property
+    def by_program(self) -> list[Pair]:
+        """The pairs of both simulated studies."""
+        return [*counted(self.fine.pairs, FINE_COUNT), *self.simulated.pairs]
 
     def table(self, pairs: Sequence[Pair], metrics: Mapping[str, Any]) -> dict[str, Any]:
         from evaluation.metric_scores import score_table
@@ -119,8 +128,8 @@ def on_simulated(bench: Bench) -> Iterator[str]:
     rows = {
         "LPIPS-Comp": crossed(bench, pairs, FOLDS),
         "LPIPS-Comp without PSNR": crossed(bench, pairs, FOLDS, with_psnr=False),
-        "LPIPS-Comp, pulled as the one that comes with Closer": crossed(
-            bench, pairs, FOLDS, decay=DEFAULT_DECAY
+        f"LPIPS-Comp, {AS_SHIPPED}": crossed(
+            bench, pairs, FOLDS, counted(bench.fine.pairs, FINE_COUNT), **SHIPPED
         ),
     }
     for count in FEWER:
@@ -146,20 +155,25 @@ def on_people(bench: Bench) -> Iterator[str]:
     from evaluation.distances import distances
     from evaluation.metric_scores import credits_of
 
-    pairs, simulated = bench.people.pairs, bench.simulated.pairs
+    pairs, by_program = bench.people.pairs, bench.by_program
     metrics = others()
     table = bench.table(pairs, metrics)
     yield f"{len(pairs)} pairs of {table['n_contents']} photographs, judged by people"
     credits_of_psnr = credits_of(pairs, distances(pairs, metrics["psnr"], bench.distances))
-    alone = bench.train(simulated, "simulated")
-    rows = {"LPIPS-Comp, trained on simulated": bench.credits(pairs, alone)}
+    rows = {
+        f"LPIPS-Comp, {word}": bench.credits(pairs, bench.train(seen, "simulated"))
+        for word, seen in {
+            "simulated": by_program,
+            "simulated, of 0.23 to 1.0 bpp alone": bench.simulated.pairs,
+            "simulated, of 1.0 to 2.8 bpp alone": bench.fine.pairs,
+        }.items()
+    }
     for parts, word in ((2, "half of people's"), (FOLDS, f"{FOLDS - 1} in {FOLDS} of people's")):
         rows[f"LPIPS-Comp, {word}"] = crossed(bench, pairs, parts)
-        rows[f"LPIPS-Comp, simulated and {word}"] = crossed(bench, pairs, parts, simulated)
-    without = crossed(bench, pairs, FOLDS, simulated, with_psnr=False)
-    rows[f"LPIPS-Comp, simulated and {word}, without PSNR"] = without
-    pulled = crossed(bench, pairs, FOLDS, simulated, decay=DEFAULT_DECAY)
-    rows[f"LPIPS-Comp, simulated and {word}, pulled as the one that comes with Closer"] = pulled
+        weighted = counted(pairs, PEOPLE_COUNT)
+        rows[f"LPIPS-Comp, simulated and {word}"] = crossed(bench, weighted, parts, by_program)
+    shipped = crossed(bench, weighted, FOLDS, by_program, **SHIPPED)
+    rows[f"LPIPS-Comp, simulated and {word}, {AS_SHIPPED}"] = shipped
     yield from markdown(table, pairs, rows, credits_of_psnr)
 
 
@@ -192,8 +206,7 @@ def crossed(
         if most:
             seen = [seen[i] for i in rng.permutation(len(seen))[:most]]
         unseen = [i for i, pair in enumerate(pairs) if part_of[pair.content] == number]
-        trained = [*counted(seen, PEOPLE_COUNT if also else 1), *also]
-        metric = bench.train(trained, f"{number + 1}-of-{parts}", **settings)
+        metric = bench.train([*seen, *also], f"{number + 1}-of-{parts}", **settings)
         found[unseen] = bench.credits([pairs[i] for i in unseen], metric)
     return found
 
@@ -250,24 +263,22 @@ def _interval(values: Mapping, name: str, sign: str = "") -> str:
 
 
 def make_default(bench: Bench, file: Path) -> None:
-    """Train on all of both, and write the metric, with what its version's page shows of it."""
+    """Train on all of it, and write the metric, with what its version's page shows of it."""
     from evaluation.retraining import training_provenance
     from perceptual.lpips import to_bytes
 
-    people, simulated = bench.people.pairs, bench.simulated.pairs
-    pairs = [*counted(people, PEOPLE_COUNT), *simulated]
-    metric = bench.train(pairs, NAME, decay=DEFAULT_DECAY)
-    by_people, by_program = (
-        sum(pair.votes or 0 for pair in pairs) for pairs in (people, simulated)
-    )
+    parts = {"people": bench.people, "simulated": bench.simulated, "simulated-fine": bench.fine}
+    judgments = {name: sum(pair.votes or 0 for pair in part.pairs) for name, part in parts.items()}
+    pairs = [*counted(bench.people.pairs, PEOPLE_COUNT), *bench.by_program]
+    metric = bench.train(pairs, NAME, **SHIPPED)
     seen = {name: value for name, value in metric.card.trained_on.items() if name != "votes"}
     about = {
         "folder": "benchmarks/simulated_study.py on CID22 and mucped23",
         "script": "benchmarks/lpips_comp.py",
-        "judgments": by_people + by_program,
-        "judgments_by_people": by_people,
-        "people_count": PEOPLE_COUNT,
-        "digests": {"people": bench.people.digest, "simulated": bench.simulated.digest},
+        "judgments": sum(judgments.values()),
+        "judgments_by_people": judgments["people"],
+        "counted": {"people": PEOPLE_COUNT, "simulated-fine": FINE_COUNT},
+        "digests": {name: part.digest for name, part in parts.items()},
         "provenance": training_provenance(),
     }
     metric.card = replace(metric.card, trained_on=seen | about)
@@ -279,6 +290,7 @@ def main() -> None:
         prog="python -m benchmarks.lpips_comp", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--simulated", type=Path, required=True, metavar="DATASET")
+    parser.add_argument("--fine", type=Path, required=True, metavar="DATASET")
     parser.add_argument("--people", type=Path, required=True, metavar="DATASET")
     parser.add_argument("--weights", type=Path, metavar="FILE")
     parser.add_argument(
@@ -289,7 +301,7 @@ def main() -> None:
     import django
 
     django.setup()
-    bench = Bench(options.simulated, options.people, options.keep)
+    bench = Bench(options.simulated, options.fine, options.people, options.keep)
     if options.weights:
         make_default(bench, options.weights)
     for line in (*on_simulated(bench), "", *on_people(bench)):
