@@ -31,7 +31,9 @@ def choose(annotator: Annotator, stage: Stage) -> Chosen | None:
     task = _open_task(annotator)
     if task is None:
         return None
-    check = _check_that_is_due(annotator)
+    # A check waits for a source image that rests, as long as there is another one to measure.
+    recent = recent_sources(annotator)
+    check = _check_that_is_due(annotator, [] if task.source_id in recent else recent)
     if check:
         return check
     return Chosen(task, Purpose.MEASURE, orders.order(task, annotator, Purpose.MEASURE))
@@ -72,9 +74,9 @@ def recent_sources(annotator: Annotator) -> list[int]:
 # --- gold tasks and repeats -----------------------------------------------------------------------
 
 
-def _check_that_is_due(annotator: Annotator) -> Chosen | None:
-    """A gold task or a repeat, if its turn has come and there is one; one that could not be given
-    when it was due comes as soon as it can."""
+def _check_that_is_due(annotator: Annotator, recent: list[int]) -> Chosen | None:
+    """A gold task or a repeat of none of the recent sources, if its turn has come and there is
+    one; one that could not be given when it was due comes as soon as it can."""
     campaign = annotator.campaign
     if not campaign.gold_share and not campaign.repeat_share:
         return None
@@ -85,13 +87,13 @@ def _check_that_is_due(annotator: Annotator) -> Chosen | None:
     )
     seed = f"{campaign.seed}/{annotator.id}"
     if due(campaign.gold_share, given["all"], f"{seed}/gold") > given["gold"]:
-        task = _gold_task(annotator)
+        task = _gold_task(annotator, recent)
         if task:
             return Chosen(task, Purpose.GOLD, orders.order(task, annotator, Purpose.GOLD))
     # Repeats are reckoned from the first task that could be one: before, none is old enough.
     index = given["all"] - distance(annotator) - 1
     if index >= 0 and due(campaign.repeat_share, index, f"{seed}/repeat") > given["repeats"]:
-        return _repeat(annotator)
+        return _repeat(annotator, recent)
     return None
 
 
@@ -113,18 +115,13 @@ def due(share: float, index: int, seed: str) -> int:
     return stretch + (floor((stretch + drawn) / share) <= index)
 
 
-def _gold_task(annotator: Annotator) -> Task | None:
-    """One that did not check the annotator before; rather one that they did not practise on, of a
-    source image that rests."""
+def _gold_task(annotator: Annotator, recent: list[int]) -> Task | None:
+    """One that did not check the annotator before; rather one that they did not practise on."""
     given = Assignment.objects.filter(annotator=annotator, task=OuterRef("id"))
-    unused = annotator.campaign.gold_tasks.filter(~Exists(given.filter(purpose=Purpose.GOLD)))
-    unseen = unused.filter(~Exists(given))
-    recent = recent_sources(annotator)
-    for tasks in (unseen, unused):
-        task = _any_of(tasks.exclude(source_id__in=recent), annotator) or _any_of(tasks, annotator)
-        if task:
-            return task
-    return None
+    unused = annotator.campaign.gold_tasks.filter(
+        ~Exists(given.filter(purpose=Purpose.GOLD))
+    ).exclude(source_id__in=recent)
+    return _any_of(unused.filter(~Exists(given)), annotator) or _any_of(unused, annotator)
 
 
 def _any_of(tasks: QuerySet[Task], annotator: Annotator) -> Task | None:
@@ -135,20 +132,20 @@ def _drawn(ids: list[int], annotator: Annotator) -> Task | None:
     return Task.objects.get(id=orders.chance(annotator, "any").choice(ids)) if ids else None
 
 
-def _repeat(annotator: Annotator) -> Chosen | None:
-    recent = annotator.assignments.order_by("-id").values_list("id", flat=True)
-    rested = (
+def _repeat(annotator: Annotator, recent: list[int]) -> Chosen | None:
+    last = annotator.assignments.order_by("-id").values_list("id", flat=True)
+    old = (
         annotator.assignments.filter(purpose=Purpose.MEASURE, repeat=None)
         .exclude(judgment=None)
-        .exclude(id__in=list(recent[: distance(annotator)]))
+        .exclude(id__in=list(last[: distance(annotator)]))
+        .exclude(task__source_id__in=recent)
         .order_by("id")
     )
-    ids = list(rested.exclude(task__source_id__in=recent_sources(annotator)).values_list("id"))
-    ids = ids or list(rested.values_list("id"))
+    ids = list(old.values_list("id", flat=True))
     if not ids:
         return None
-    [drawn] = orders.chance(annotator, "repeat").choice(ids)
-    before = rested.select_related("task").get(id=drawn)
+    drawn = orders.chance(annotator, "repeat").choice(ids)
+    before = old.select_related("task").get(id=drawn)
     return Chosen(before.task, Purpose.REPEAT, orders.reversed_order(before), before)
 
 

@@ -12,13 +12,14 @@ The rules, whatever the order of requests, leases, crashes and repeats:
 4. Tasks of higher priority go first, then those with the most places left, so that all tasks fill
    evenly; among equals, each annotator starts at a random place.
 5. A source image that the annotator was given among the last `source_distance` tasks waits until
-   there is nothing else for them, whatever the priorities.
+   there is nothing else for them, whatever the priorities; that of a gold task or a repeat, too.
+   What they had been given before and did not answer is not given anew: it comes back as it is.
 6. What could not be shown to an annotator comes again for them after all else.
 7. An answer that arrives twice is one judgment. An answer that arrives after its lease ended still
    counts as long as its task has a place, and the campaign's budget has one.
 8. Gold tasks and repeats are given at their shares of all that the annotator is asked (practice and
-   quiz apart), each at a random place in its stretch: choosing.py. None is given where nothing is
-   left to be measured.
+   quiz apart), each at a random place in its stretch, or as soon after as rule 5 lets one:
+   choosing.py. None is given where nothing is left to be measured.
 9. People give no more judgments than the campaign's budget, and no annotator more than its quota;
    nothing is leased after the campaign's closing date, nor to who was stopped.
 10. Practice comes first, then the quiz until it is passed, then what counts.

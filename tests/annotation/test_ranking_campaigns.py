@@ -42,6 +42,24 @@ def test_a_study_asks_one_ranking_of_each_image_and_bit_rate():
     assert {task.parts.count() for task in study.campaign.tasks.all()} == {3}
 
 
+def test_each_codec_comes_to_each_place_about_equally_often_in_every_task():
+    study = ranking_study(judgments_per_task=6)
+    for _ in range(6):
+        factories.judge_all(factories.annotator(study.campaign), choose=by_liking(*CODECS))
+    uneven = []
+    for task in study.campaign.measured_tasks:
+        orders = task.assignments.values_list("shown", flat=True)
+        times = Counter(each for order in orders for each in enumerate(order))
+        uneven += [
+            times[place, part.reconstruction_id] - 6 / len(CODECS)
+            for part in task.parts.all()
+            for place in range(len(CODECS))
+        ]
+    # By chance alone the mean square is 6 p (1 - p).
+    by_chance = 6 / len(CODECS) * (1 - 1 / len(CODECS))
+    assert sum(each**2 for each in uneven) / len(uneven) < by_chance / 2
+
+
 def test_each_codec_comes_to_each_place_equally_often_for_every_annotator():
     study = ranking_study(sources=6, judgments_per_task=5)
     for _ in range(3):

@@ -257,8 +257,33 @@ def test_a_source_image_comes_again_only_after_so_many_others(sources, distance)
     assert factories.judge_all(who) == 3 * sources
     seen = list(who.assignments.order_by("id").values_list("task__source", flat=True))
     # At the end only images may be left that were just shown: what is there is asked all the same.
-    for at in range(len(seen) - sources):
+    assert_apart(seen[:-sources], distance)
+
+
+def assert_apart(seen: list[int], distance: int) -> None:
+    for at in range(len(seen)):
         assert seen[at] not in seen[max(at - distance, 0) : at]
+
+
+def test_checks_of_attention_wait_for_a_source_image_that_rests():
+    campaign = factories.campaign(
+        source_distance=3, gold_share=0.3, repeat_share=0.2, judgments_per_annotator=24
+    )
+    made: dict = {}
+    for _ in range(6):
+        photo = factories.source_image()
+        for codecs in (("avif", "jpeg"), ("avif", "webp"), ("jpeg", "webp"), ("heic", "webp")):
+            factories.task(campaign, photo, codecs, made=made)
+    only = factories.gold_task(campaign).source  # one photograph has all that is known
+    for codecs in (("avif", "heic"), ("heic", "jpeg")):
+        gold = factories.task(campaign, only, codecs, made=made, places_left=0)
+        gold.closest_id = gold.parts.first().reconstruction_id
+        gold.save()
+    who = factories.annotator(campaign)
+    factories.judge_all(who)
+    given = who.assignments.order_by("id").values_list("task__source", "purpose")
+    assert_apart([source for source, _ in given], 3)
+    assert {purpose for _, purpose in given} == {"measure", "gold", "repeat"}
 
 
 def test_one_source_image_is_judged_whole_though_it_never_rests():
