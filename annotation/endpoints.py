@@ -22,6 +22,7 @@ from annotation import serving
 from annotation.kinds import KINDS, InvalidAnswer
 from annotation.models import Annotator, Assignment, Campaign, StopReason
 from annotation.people import counted_judgments, ending
+from annotation.screens import lacks_measuring
 from annotation.stimuli import ORIGINAL, shown_size
 from annotation.throttles import PerAnnotator
 from annotation.training import JUDGING, feedback, stage_of
@@ -105,7 +106,10 @@ class NextAssignments(AnnotatorEndpoint):
     """POST: lease what is to be judged next."""
 
     def post(self, request: Request, token: str) -> Response:
-        return Response(self.next_up(self.annotator()))
+        annotator = self.annotator()
+        if annotator.began_at is None or lacks_measuring(annotator):
+            raise PermissionDenied("Please begin on the page that the link leads to.")
+        return Response(self.next_up(annotator))
 
 
 class Number(serializers.Field):

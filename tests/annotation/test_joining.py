@@ -420,6 +420,29 @@ def test_somebody_else_in_the_same_browser_agrees_and_begins_anew(client):
     assert campaign.annotators.count() == 2
 
 
+@pytest.mark.parametrize("reason", ["quiz", "rule"])
+def test_who_was_stopped_does_not_begin_anew(client, reason):
+    campaign = factories.open_campaign(1)
+    first = client.post(link(campaign)).url
+    campaign.annotators.update(stopped_at=NOW, stop_reason=reason)
+    assert client.post(first, {"anew": "1"}).url == first
+    assert client.post(link(campaign), {"anew": "1"}).url == first
+    assert campaign.annotators.count() == 1
+
+
+def test_nothing_is_given_before_who_is_invited_has_begun_and_measured_their_screen(client):
+    wanted = {"requirements": {"contrast_check": True}, "consent": "Stop."}
+    campaign = factories.open_campaign(1, stored_options=wanted)
+    [invited] = invite(campaign, ["Ada"])
+    address = reverse("next-assignments", args=[invited.token])
+    assert client.post(address, {}, content_type="application/json").status_code == 403
+    Annotator.objects.filter(id=invited.id).update(began_at=NOW)
+    assert client.post(address, {}, content_type="application/json").status_code == 403
+    Annotator.objects.filter(id=invited.id).update(conditions={"dark_seen": 4, "bright_seen": 4})
+    given = client.post(address, {}, content_type="application/json").json()["assignments"]
+    assert len(given) == 1
+
+
 def test_an_invitation_asks_for_the_language_too(client):
     wanted = {"languages": ["de"]}
     campaign = factories.open_campaign(1, stored_options={"requirements": wanted})
