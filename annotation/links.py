@@ -5,7 +5,7 @@ import secrets
 from django.core import signing
 
 TOKEN_BYTES = 18
-UNSIGNED_LENGTH = 32  # of tokens made before 0.3.0: links to them were given out without signature
+UNSIGNED_LENGTH = 32  # of the first tokens, whose links were given out without a signature
 
 
 def new_token() -> str:
@@ -16,7 +16,7 @@ def new_token() -> str:
 class TokenConverter:
     """A token in an address: TOKEN.SIGNATURE, by SECRET_KEY and its fallbacks (HMAC-SHA-256).
 
-    An address with another signature, or with none, matches no path. Links of before 0.3.0 hold.
+    An address with another signature, or with none, matches no path, but for the first tokens'.
     """
 
     regex = r"[A-Za-z0-9_.-]{1,90}"

@@ -79,6 +79,22 @@ def restore_annotator(request: HttpRequest, slug: str, annotator_id: int) -> Htt
 
 @login_required
 @require_POST
+def withdraw_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
+    """For one who asks for it and cannot do so: their link was revoked, or their browser is gone."""
+    if "sure" in request.POST:
+        withdrawal = people.withdraw(_annotator(slug, annotator_id), now=timezone.now())
+        messages.success(
+            request,
+            f"All that was stored of annotator-{annotator_id} is deleted, "
+            f"{withdrawal.judgments} judgments with it.",
+        )
+    else:
+        messages.error(request, "Nothing was deleted: tick that they asked for it.")
+    return redirect("annotators", slug=slug)
+
+
+@login_required
+@require_POST
 def renew_link(request: HttpRequest, slug: str) -> HttpResponse:
     people.renew_link(_study(slug).campaign)
     messages.success(request, "The study has a new link. The old one leads nowhere.")

@@ -23,6 +23,11 @@ urlpatterns = [
         name="revoke",
     ),
     path(
+        "studies/<slug:slug>/annotators/<int:annotator_id>/withdraw",
+        annotator_views.withdraw_annotator,
+        name="withdraw-annotator",
+    ),
+    path(
         "studies/<slug:slug>/annotators/<int:annotator_id>/restore",
         annotator_views.restore_annotator,
         name="restore",

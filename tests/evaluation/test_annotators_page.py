@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from annotation import people
-from annotation.models import Annotator
+from annotation.models import Annotator, Judgment
 from tests import factories
 from tests.factories import NOW
 
@@ -88,6 +88,20 @@ def test_a_link_is_revoked_and_let_go_on(as_researcher):
     as_researcher.post(reverse("restore", args=["sea", who.id]))
     who.refresh_from_db()
     assert who.stopped_at is None
+
+
+def test_a_researcher_deletes_the_data_of_one_who_asks_and_cannot(as_researcher):
+    study = factories.study()
+    who = factories.annotator(study.campaign)
+    given = factories.judge_all(who)
+    address = reverse("withdraw-annotator", args=["sea", who.id])
+    as_researcher.post(address)
+    assert "tick that they asked for it" in text(page(as_researcher))
+    assert Judgment.objects.count() == given
+    as_researcher.post(address, {"sure": "on"})
+    assert not Judgment.objects.exists()
+    assert not study.campaign.annotators.exists()
+    assert f"withdrew {given} judgment" in text(page(as_researcher))
 
 
 def test_an_annotator_of_another_study_is_not_found(as_researcher):
