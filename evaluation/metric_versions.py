@@ -112,7 +112,7 @@ def bundled() -> MetricVersion:
             "settings": seen["settings"],
             "population": SIMULATED,
             "dataset_digest": seen["dataset"],
-            "trained_on": {"folder": seen["folder"]},
+            "trained_on": {"script": seen["folder"]},
             "n_pairs": seen["pairs"],
             "n_judgments": seen["judgments"],
             "split": {kind: seen[f"{kind}_contents"] for kind in ("fitted", "watched", "held_out")},
