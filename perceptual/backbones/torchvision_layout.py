@@ -49,7 +49,7 @@ class _Convolution3x3(nn.Conv2d):
                 x, self.weight, self.bias
             )
             return result
-        return super().forward(x)
+        return super().forward(x.contiguous(memory_format=torch.channels_last))
 
 
 def _suits_winograd(x: Tensor, weight: Tensor) -> bool:
@@ -58,7 +58,7 @@ def _suits_winograd(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == torch.float32
         and not weight.requires_grad
         and min(weight.shape[:2]) >= 64  # else there is too little to multiply
-        and min(x.shape[2:]) >= 20
+        and x.shape[2] * x.shape[3] >= 2000  # or turning the weights takes most of the time
         and not torch.compiler.is_compiling()
         and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]
     )
@@ -81,10 +81,13 @@ class _Winograd(torch.autograd.Function):
 
 
 def _nnpack(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    result: Tensor = torch._nnpack_spatial_convolution(
-        x.contiguous(), weight.contiguous(), bias, [1, 1], [1, 1]
-    )
-    return result
+    # One picture at a time: for several, NNPACK takes an algorithm for training, which is slower.
+    weight = weight.contiguous()
+    found = [
+        torch._nnpack_spatial_convolution(each[None], weight, bias, [1, 1], [1, 1])
+        for each in x.contiguous()
+    ]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _convolutions(*widths: int | str) -> list[nn.Module]:

@@ -88,7 +88,8 @@ def literals(source: str) -> set[tuple[str, str | None]]:
 
 def said_by(domain: str) -> set[tuple[str, str | None]]:
     if domain == "django":
-        files = (ROOT / "templates" / "annotation").glob("*.html")
+        templates = ROOT / "templates"
+        files = [*(templates / "annotation").glob("*.html"), *templates.glob("[45]??*.html")]
         sources = [templatize(each.read_text("utf-8")) for each in files]
     else:
         files = (ROOT / "static" / "annotation").glob("*.js")
