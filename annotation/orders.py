@@ -45,7 +45,7 @@ def _places(task: Task, annotator: Annotator, ids: list[int]) -> list[int]:
     as many tasks as there are codecs each comes to each place once. Every square is drawn anew, so
     that neighbours change; of its rows that are left, one whose places the task has shown least."""
     own = annotator.assignments.filter(purpose=Purpose.MEASURE).order_by("id")
-    square, done = divmod(own.count(), len(ids))
+    square = own.count() // len(ids)
     drawn = random.Random(f"{annotator.campaign.seed}/{annotator.id}/{square}/places")  # noqa: S311
     mixed = drawn.sample(range(len(ids)), len(ids))
     rows = [mixed[row:] + mixed[:row] for row in range(len(ids))]
@@ -60,9 +60,7 @@ def _places(task: Task, annotator: Annotator, ids: list[int]) -> list[int]:
         ).values_list("shown", flat=True)
         for each in enumerate(order)
     )
-    times = [
-        sum(shown[place, ids[codec]] for place, codec in enumerate(row)) for row in rows
-    ]
+    times = [sum(shown[place, ids[codec]] for place, codec in enumerate(row)) for row in rows]
     left = [row for row, seen in zip(rows, times, strict=True) if seen == min(times)]
     return [ids[codec] for codec in chance(annotator, "row").choice(left)]
 

@@ -8,6 +8,7 @@ from annotation.options import Requirements
 CARD_MM = 85.60  # the width of a bank card, ISO/IEC 7810 ID-1
 LEAST_SEEN = 2  # of four patches at each end, the two that are farthest from black and from white
 PX_PER_MM = (1.0, 40.0)  # CSS pixels; from a projector to a phone at its densest
+PIXEL_RATIO = (0.1, 20.0)  # device pixels of one CSS pixel, at all zooms
 
 
 class InvalidScreen(Exception):
@@ -26,7 +27,8 @@ def lacks_measuring(annotator: Annotator) -> bool:
 
 def measured(requirements: Requirements, given: Mapping[str, str]) -> dict[str, float]:
     """What was measured, of a form: px_per_mm, CSS pixels of one millimetre, from the width in CSS
-    pixels that a bank card has on the screen; dark_seen and bright_seen, how many of the darkest
+    pixels that a bank card has on the screen; device_pixel_ratio, meanwhile, if the browser told
+    it: another one later tells of a zoom; dark_seen and bright_seen, how many of the darkest
     and brightest patches can be told from their surround, as the annotator says.
 
     Raises InvalidScreen.
@@ -37,6 +39,9 @@ def measured(requirements: Requirements, given: Mapping[str, str]) -> dict[str, 
         if not PX_PER_MM[0] <= px_per_mm <= PX_PER_MM[1]:
             raise InvalidScreen("size")
         found["px_per_mm"] = round(px_per_mm, 3)
+        ratio = _number(given, "device_pixel_ratio")
+        if PIXEL_RATIO[0] <= ratio <= PIXEL_RATIO[1]:
+            found["device_pixel_ratio"] = round(ratio, 4)
     if requirements.contrast_check:
         for name in ("dark_seen", "bright_seen"):
             seen = _number(given, name)

@@ -38,7 +38,7 @@ COOKIE_AGE_S = 180 * 24 * 3600
 @in_their_language
 def welcome(request: HttpRequest, token: str) -> HttpResponse:
     """A campaign's link: what is asked, and the button that begins. One who began goes on, unless
-    somebody else wants to begin in the same browser."""
+    somebody else wants to begin in the same browser; after one who was stopped, nobody can."""
     campaign = get_object_or_404(Campaign, token=token)
     if request.POST.get("simulation_pass"):
         return _welcome_simulated(request, campaign)
@@ -50,7 +50,7 @@ def _join(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     who = _arrival(request, campaign)
     known = joining.known(campaign, who)
     is_anew = "anew" in request.POST
-    if known and (who.external_id or not is_anew):
+    if known and (who.external_id or known.stop_reason or not is_anew):
         return redirect("judge", token=known.token)
     refusal = joining.refusal(campaign, who, now=timezone.now())
     if refusal:
@@ -165,6 +165,7 @@ def judge(request: HttpRequest, token: str) -> HttpResponse:
             "annotator": annotator,
             "campaign": campaign,
             "total": _expected_total(campaign),
+            "unmet": people.ending_for(campaign, "screened out"),
             "settings": json.dumps(
                 {
                     "viewing": asdict(options.viewing),
@@ -229,6 +230,7 @@ def screen(request: HttpRequest, token: str) -> HttpResponse:
         "annotator": annotator,
         "requirements": annotator.campaign.options.requirements,
         "problem": problem,
+        "unmet": people.ending_for(annotator.campaign, "screened out"),
     }
     return render(request, "annotation/screen.html", context, status=422 if problem else 200)
 

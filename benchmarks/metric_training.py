@@ -4,9 +4,9 @@ The port is the training of Zhang et al. 2018 as its authors' program has it: pa
 batches of 50, both versions and the reference through the frozen network at each step, dropout of
 one half, weights kept >= 0 after each step, a ranking network of 32 units on five functions of the
 two distances, Adam at 1e-4 with a first moment of 0.5, five epochs and five more in which the rate
-falls to 0. It stops where it reaches our score, at which it looks after each epoch outside its time.
-Both have the same backbone and see the same pictures. The time of ours has all in it: features,
-epochs, score.
+falls to 0. It stops where it reaches our score, at which it looks after each epoch, outside its
+time. Both have the same backbone and see the same pictures. The time of ours has all in it:
+features, epochs, score.
 
 The dataset is that of BENCH_DATASET (a 2AFC folder), or what simulated observers say of the middle
 256 x 256 pixels of the photographs.

@@ -80,7 +80,7 @@ def restore_annotator(request: HttpRequest, slug: str, annotator_id: int) -> Htt
 @login_required
 @require_POST
 def withdraw_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
-    """For one who asks for it and cannot do so: their link was revoked, or their browser is gone."""
+    """For one who asks for it and cannot: their link was revoked, or their browser is gone."""
     if "sure" in request.POST:
         withdrawal = people.withdraw(_annotator(slug, annotator_id), now=timezone.now())
         messages.success(

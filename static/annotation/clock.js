@@ -35,6 +35,11 @@ export class Clock {
     return at - this.startedAt;
   }
 
+  /** Whether the limit of a clock that was started then has passed. */
+  isOver(startedAt) {
+    return this.limitMs !== null && performance.now() - startedAt >= this.limitMs;
+  }
+
   /** Whether an answer given at that time is taken. */
   isOpen(at = performance.now()) {
     return this.isRunning && this.elapsed(at) >= this.soonestMs;

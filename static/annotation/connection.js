@@ -9,12 +9,18 @@ function isFromServer({ status, headers }) {
   return status < 500 && status !== 429 && (isJson || status === 204);
 }
 
+/** The server's page for what it does not know: nothing is behind this link, now or later. */
+function saysUnknown({ status, headers }) {
+  return status === 404 && Boolean(headers.get("Content-Type")?.includes("html"));
+}
+
 export class Connection {
   /** onChange is called when the connection breaks and when it works again; `isUp` tells which. */
   constructor(address, onChange) {
     this.address = address;
     this.onChange = onChange;
     this.isUp = true;
+    this.isLinkKnown = true; // as the server said last
     window.addEventListener("offline", () => this.tell(false));
     window.addEventListener("online", () => this.tell(true));
   }
@@ -25,7 +31,7 @@ export class Connection {
     this.onChange();
   }
 
-  /** Sends once; returns [status, body], or null without an answer. */
+  /** Sends once; returns [status, body], [404, null] of an unknown link, or null without an answer. */
   async post(path, body) {
     try {
       const response = await fetch(this.address + path, {
@@ -34,8 +40,11 @@ export class Connection {
         body: JSON.stringify(body),
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
-      if (isFromServer(response)) {
-        const answer = [response.status, response.status === 204 ? null : await response.json()];
+      const isUnknown = saysUnknown(response);
+      if (isUnknown || isFromServer(response)) {
+        const isEmpty = isUnknown || response.status === 204;
+        const answer = [response.status, isEmpty ? null : await response.json()];
+        this.isLinkKnown = !isUnknown;
         this.tell(true);
         return answer;
       }

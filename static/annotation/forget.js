@@ -3,8 +3,10 @@
 const { forget } = document.querySelector("[data-forget]").dataset;
 
 try {
-  for (const key of Object.keys(localStorage)) {
-    if (key.includes(forget) || key.startsWith("ranking-draft ")) localStorage.removeItem(key);
+  for (const storage of [localStorage, sessionStorage]) {
+    for (const key of Object.keys(storage)) {
+      if (key.includes(forget) || key.startsWith("ranking-draft ")) storage.removeItem(key);
+    }
   }
 } catch {
   // The browser keeps nothing.

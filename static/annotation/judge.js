@@ -14,9 +14,12 @@ const NARROWEST_PX = 300;
 const MOST_ZOOM = 8;
 const WHEEL_PX = 50; // of a wheel or a touchpad, for one step of zoom
 const DIGITS = { 1: "left", 2: "right", 3: "tie" };
-const ARROWS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie" };
 
 const ways = settings.viewing.views;
+// Where flip is one of the ways they look, in flip; in the others they must not answer by habit.
+const ARROWS = ways.includes(FLIP)
+  ? {}
+  : { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie" };
 const keptWay = kept(`way ${main.dataset.judge}`);
 const buttons = new Map(parts("closest").map((each) => [each.dataset.closest, each]));
 let chosenWay = ways.includes(keptWay.read()) ? keptWay.read() : ways[0];
@@ -104,7 +107,7 @@ function press(key, event) {
     looks[key]();
     return true;
   }
-  const answer = DIGITS[key] ?? (way() === FLIP ? undefined : ARROWS[key]);
+  const answer = DIGITS[key] ?? ARROWS[key];
   if (!buttons.has(answer)) return false; // "no difference" where the campaign does not allow it
   if (!event.repeat) judging.choose(answer, event.timeStamp);
   return true;
@@ -143,6 +146,7 @@ part("ways").append(...ways.map((name) => main.querySelector(`[data-way-name="${
 // --- flip
 
 function showFace(position) {
+  judging.flip(false); // a button may have left it with the original
   if (position === judging.stage.shown.place) return;
   judging.record.note(position === "left" ? "show-a" : "show-b");
   judging.stage.show("place", position);

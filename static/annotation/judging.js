@@ -9,7 +9,7 @@ import { conditions, isPhone, unmetBy, watchConditions } from "./conditions.js";
 import { Connection } from "./connection.js";
 import { isTyping, keyOf } from "./keys.js";
 import { Outbox } from "./outbox.js";
-import { isShowing, main, notice, part, parts, settings, show } from "./parts.js";
+import { isShowing, keptByTab, main, notice, part, parts, settings, show } from "./parts.js";
 import { Record } from "./record.js";
 import { Remark } from "./remark.js";
 import { Stage, load } from "./stage.js";
@@ -80,6 +80,8 @@ export class Judging {
       onToggle: (isOpen) => this.record.note(isOpen ? "remark-on" : "remark-off"),
     });
     part("remark").hidden = !settings.viewing.remark;
+    // {token, at}: of the question that was painted last, and since when, by the wall's clock.
+    this.painted = keptByTab(`painted ${main.dataset.judge}`);
 
     this.todo = null; // what the server said last
     this.answered = new Set(); // assignments answered on this page
@@ -92,6 +94,7 @@ export class Judging {
     this.isCovered = false;
     this.afterFeedback = null; // what the server said, while practice tells what was right
     this.isBlocked = false; // whether the window or the screen keeps it from the screen
+    this.isSpaceHeld = false; // to see the original
     this.listen();
   }
 
@@ -111,8 +114,13 @@ export class Judging {
   async ask() {
     const [status, todo] = await this.connection.send("next", {});
     if (status === 200) return this.goOn(todo);
+    return this.tellUnknownLink();
+  }
+
+  tellUnknownLink() {
+    this.leave();
     part("reason").textContent = gettext("This link is not known here. Please ask for a new one.");
-    return show("failed");
+    show("failed");
   }
 
   /** Goes on with what the server wants; a question on the screen stays if it is still wanted. */
@@ -168,19 +176,34 @@ export class Judging {
     this.shown = { assignment, images };
     if (this.block()) return;
     const isAgain = main.dataset.painted === assignment.token;
+    const before = isAgain ? null : this.paintedBefore(assignment);
     this.current = assignment;
     show("question");
     this.tellProgress();
-    this.cover(false);
+    this.cover(before !== null && this.clock.isOver(before)); // at once, before its timer does
     this.open(!settings.viewing.minimum_s);
     if (!isAgain) this.remark.clear();
     const painted = this.stage.present(assignment, images, this.page.onPresent(assignment));
     this.tellFlip(false);
     const paintedAt = await painted;
     if (this.current !== assignment) return;
-    this.clock.start(paintedAt);
-    this.record.begin(paintedAt, [...(isAgain ? ["again"] : []), ...this.page.firstEvents()]);
+    const begunAt = before ?? paintedAt;
+    const again = isAgain || before !== null ? ["again"] : [];
+    this.clock.start(begunAt);
+    this.record.begin(begunAt, paintedAt, [...again, ...this.page.firstEvents()]);
     main.dataset.painted = assignment.token;
+    this.painted.write({
+      token: assignment.token,
+      at: Date.now() - this.clock.elapsed(performance.now()),
+    });
+  }
+
+  /** Since when, by this page's clock, a question was on the screen before a reload; null: it was not. */
+  paintedBefore(assignment) {
+    const { token, at } = this.painted.read() ?? {};
+    if (token !== assignment.token || !Number.isFinite(at)) return null;
+    const ms = Math.max(Date.now() - at, 0); // the wall's clock may have been set back
+    return performance.now() - ms;
   }
 
   /** The question on the screen is no longer asked; its pictures stay until others come. */
@@ -214,6 +237,7 @@ export class Judging {
     );
     show("failed");
     await this.connection.send("give-back", { assignment: assignment.token });
+    if (!this.connection.isLinkKnown) this.tellUnknownLink();
     part("retry").focus();
   }
 
@@ -303,6 +327,7 @@ export class Judging {
     if (this.outbox.isDelivering) return;
     await this.outbox.deliver((...answer) => this.acknowledge(...answer));
     this.tellConnection();
+    if (!this.connection.isLinkKnown) return this.tellUnknownLink();
     // Another tab may have sent the last ones, and heard what comes next.
     const isAtRest = this.turn || this.afterFeedback || isShowing("thanks") || isShowing("failed");
     if (!isAtRest) await this.ask();
@@ -426,14 +451,19 @@ export class Judging {
   listen() {
     document.addEventListener("keydown", (event) => this.press(event));
     document.addEventListener("keyup", (event) => {
-      if (this.current && event.key === " " && !isTyping(event)) {
-        event.preventDefault();
-        this.flip(false);
-      }
+      if (event.key !== " " || !this.isSpaceHeld) return;
+      event.preventDefault();
+      this.letGo();
     });
     window.addEventListener("storage", () => this.tellConnection()); // another tab sent an answer
-    window.addEventListener("blur", () => this.flip(false)); // a key let go elsewhere is not seen here
+    window.addEventListener("blur", () => this.letGo()); // a key let go elsewhere is not seen here
     watchConditions(() => this.check());
+    // What a pointer presses gets no focus: the next Space is for the pictures, not to press it again.
+    main.addEventListener("mousedown", (event) => {
+      if (!event.target.closest("button")) return;
+      event.preventDefault();
+      document.activeElement?.blur();
+    });
     for (const button of parts("flip")) {
       for (const [event, toOriginal] of [
         ["pointerdown", true],
@@ -443,6 +473,9 @@ export class Judging {
       ]) {
         button.addEventListener(event, () => this.flip(toOriginal));
       }
+      button.addEventListener("click", (event) => {
+        if (event.detail === 0) this.flip(!this.stage.isFlipped); // no pointer's, which holds it
+      });
       button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch
     }
     part("retry").addEventListener("click", () => this.start());
@@ -452,16 +485,26 @@ export class Judging {
   press(event) {
     if (!this.current || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
     const key = keyOf(event);
+    if ((key === " " || key === "Enter") && event.target.closest("button")) {
+      if (key === "Enter" && event.repeat) event.preventDefault(); // held, it would press on and on
+      return; // it presses that button
+    }
     const isShifted = event.shiftKey && key !== "+"; // which needs Shift on many keyboards
     if (event.shiftKey && key in PAN_KEYS) {
       event.preventDefault();
       this.stage.panBy(...PAN_KEYS[key]);
     } else if (key === " ") {
-      event.preventDefault(); // it would press a focused button
+      event.preventDefault(); // it would scroll
+      this.isSpaceHeld = true;
       if (!event.repeat) this.flip(true);
     } else if (!isShifted && this.use(key, event)) {
       event.preventDefault();
     }
+  }
+
+  letGo() {
+    this.isSpaceHeld = false;
+    this.flip(false);
   }
 
   use(key, event) {

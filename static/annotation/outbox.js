@@ -54,10 +54,14 @@ export class Outbox {
     }
   }
 
-  /** Sends until none is left, and calls onAnswer(given, status, body) for each that was answered. */
+  /**
+   * Sends until none is left, and calls onAnswer(given, status, body) for each that was answered.
+   * Where the link is unknown it stops, and keeps them: the server may know it again.
+   */
   async deliver(onAnswer) {
     this.isDelivering = true;
-    for (let attempt = 0; this.size; attempt += 1) {
+    this.connection.isLinkKnown = true;
+    for (let attempt = 0; this.size && this.connection.isLinkKnown; attempt += 1) {
       const isAnswered = await alone(this.prefix, () => this.sendFirst(onAnswer));
       if (isAnswered) attempt = -1;
       else await this.connection.pause(attempt);
@@ -70,6 +74,7 @@ export class Outbox {
     if (!first) return true; // another tab has sent it meanwhile
     const answer = await this.connection.post("judgments", first);
     if (!answer) return false;
+    if (!this.connection.isLinkKnown) return true;
     this.remove(first.assignment);
     onAnswer(first, ...answer);
     return true;

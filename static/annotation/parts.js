@@ -28,7 +28,12 @@ export function enable(button, isEnabled) {
 }
 
 /** Something that this browser keeps for this page, also when it is closed; null if it cannot. */
-export function kept(name) {
+export const kept = (name) => keptIn(() => localStorage, name);
+
+/** The same, for one tab of it alone: it outlives a reload, and goes when the tab is closed. */
+export const keptByTab = (name) => keptIn(() => sessionStorage, name);
+
+function keptIn(storage, name) {
   const tried = (act) => {
     try {
       return act();
@@ -37,8 +42,8 @@ export function kept(name) {
     }
   };
   return {
-    read: () => tried(() => JSON.parse(localStorage.getItem(name))),
-    write: (value) => tried(() => localStorage.setItem(name, JSON.stringify(value))),
-    clear: () => tried(() => localStorage.removeItem(name)),
+    read: () => tried(() => JSON.parse(storage().getItem(name))),
+    write: (value) => tried(() => storage().setItem(name, JSON.stringify(value))),
+    clear: () => tried(() => storage().removeItem(name)),
   };
 }

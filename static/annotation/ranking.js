@@ -237,7 +237,6 @@ function press(key, event) {
   };
   if (allowsTies) actions.t = () => change(toggleTie(order, selected));
   if (key === "Enter") {
-    if (event.target.closest("button")) return false; // it presses that button
     if (!event.repeat) submit(event);
     return true;
   }

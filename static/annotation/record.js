@@ -15,9 +15,9 @@ export class Record {
     window.addEventListener("focus", () => this.note("focus"));
   }
 
-  /** A question was painted; `codes` is how it stands. */
-  begin(at, codes) {
-    this.begun = at;
+  /** A question was painted at `at`, for the first time at `begun`; `codes` is how it stands. */
+  begin(begun, at, codes) {
+    this.begun = begun;
     this.events = [];
     this.originals = 0;
     this.hiddenMs = 0;

@@ -1,6 +1,7 @@
 """How people come, agree, are measured, practise and go back, in a real browser."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ PHONE = {
 TOO_FAST = {"check": "too fast", "share": 0, "at_least": 1, "too_fast_s": 600, "action": "warn"}
 SCREENS = {"desktop": DESK, "phone": PHONE}
 LANGUAGES = ("en", "de", "ar")
+PICTURES = os.environ.get("CLOSER_SCREENSHOTS")
 SOON_MS = 320  # a little more than the page asks for before it takes an answer
 AXE = Axe().axe_script
 # Rules of WCAG 2 A and AA, and what axe recommends beyond them.
@@ -164,7 +166,7 @@ def test_a_participant_comes_from_prolific_agrees_practises_judges_and_goes_back
         assert f"Pair {number} of 2" in page.inner_text("[data-progress]")
         answer(page)
     assert page.is_visible("[data-thanks]")
-    assert page.inner_text(".code") == "C1DONE"
+    assert page.inner_text("[data-thanks] .code") == "C1DONE"
     link = page.get_attribute("[data-thanks] a[data-back]", "href")
     assert link == "https://app.prolific.com/submissions/complete?cc=C1DONE"
     given = stack.sql(
@@ -192,7 +194,7 @@ def test_who_does_not_pass_the_quiz_is_thanked_with_the_code_for_that(stack, stu
             continue
         token = page.get_attribute("[data-judge]", "data-painted")
         answer(page, "2" if known_answers(stack)[token] == "1" else "1")
-    assert page.inner_text(".code") == "C2OUT"
+    assert page.inner_text("[data-thanks] .code") == "C2OUT"
 
 
 def test_an_annotator_looks_at_their_data_and_withdraws(stack, study, page):
@@ -216,10 +218,14 @@ def test_an_annotator_looks_at_their_data_and_withdraws(stack, study, page):
 
 
 class Visit:
-    """Somebody who comes with a language and a screen, and what axe finds of what they see."""
+    """Somebody who comes with a language and a screen, and what axe finds of what they see.
 
-    def __init__(self, page, language: str) -> None:
+    Each state is kept as a picture in the folder that CLOSER_SCREENSHOTS names.
+    """
+
+    def __init__(self, page, screen: str, language: str) -> None:
         self.page = page
+        self.screen = screen
         self.language = language
         self.found: dict[str, list[str]] = {}
 
@@ -231,6 +237,8 @@ class Visit:
         self.found[name] = violations(page)
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             self.found[name].append("it scrolls sideways")
+        if PICTURES:
+            page.screenshot(path=f"{PICTURES}/{self.screen}-{self.language}-{name}.png")
 
     def sees(self, what: str, *, name: str) -> None:
         self.page.wait_for_selector(what)
@@ -254,7 +262,7 @@ def visit(contexts, screen: str, language: str) -> Iterator[Visit]:
     page = context.new_page()
     page.set_default_timeout(10_000)
     page.set_extra_http_headers({"Accept-Language": language})
-    visitor = Visit(page, language)
+    visitor = Visit(page, screen, language)
     yield visitor
     page.close()
     assert visitor.found == {name: [] for name in visitor.found}
@@ -484,6 +492,9 @@ def test_nothing_that_few_see_violates_a_rule_of_accessibility(stack, study, con
         with campaign(stack, "People", options={"requirements": {**needs, "gamut": "rec2020"}}):
             page.reload()
             visitor.sees("[data-unmet]:visible", name="requirements")
+            page.click("[data-unmet] summary")
+            visitor.sees("[data-unmet] .code:visible", name="cannot meet them")
+            assert page.inner_text("[data-unmet] .code") == "C2OUT"
         with campaign(stack, "People", options={"viewing": {"views": ["flip"]}}):
             page.route("**/judgments", lambda route: route.fulfill(status=400, json={}))
             page.reload()
@@ -589,6 +600,30 @@ def telling_in_words(body: str):
 
 
 # --- what is to be seen at first, and on what screen ----------------------------------------------
+
+
+def test_a_card_that_is_wider_than_the_window_is_measured_by_its_short_side(stack, study, contexts):
+    with visit(contexts, "phone", "en") as visitor:
+        page = visitor.page
+        arrive(page, study, "card")
+        agree(page)
+        page.wait_for_selector("label:has-text('Height of the card')")
+        assert page.is_hidden("text=Width of the card")
+        page.fill("[data-card-width]", "520")
+        box = page.locator("[data-card]").bounding_box()
+        assert box["height"] == pytest.approx(520 * 53.98 / 85.60, abs=0.1)
+        assert box["x"] + box["width"] <= 390
+        visitor.audit("screen")
+        page.set_viewport_size({"width": 844, "height": 390})
+        assert page.locator("[data-card]").bounding_box()["width"] == 520
+        page.set_viewport_size(PHONE["viewport"])
+        say_what_is_seen(page, "3")
+        page.wait_for_selector("[data-judge]")
+        [(conditions,)] = stack.sql(
+            "SELECT conditions FROM annotation_annotator WHERE external_id = 'card'"
+        )
+        assert conditions["px_per_mm"] == 6.075
+        assert conditions["device_pixel_ratio"] == 1
 
 
 def test_enter_begins_and_what_is_to_be_read_is_not_scrolled_past(rankings, page):

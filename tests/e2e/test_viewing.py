@@ -154,6 +154,41 @@ def test_each_way_to_view_by_keyboard_and_it_stays_for_the_next_pair(stack, view
     assert judgment["viewing"]["view_width"] == 160
 
 
+def test_buttons_by_keyboard_and_arrows_that_never_answer_where_there_is_flip(stack, views, page):
+    first = begin(page, views)
+    page.wait_for_timeout(SOON_MS)
+    for key in ("ArrowLeft", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    assert painted(page) == first
+
+    page.focus(".middle [data-flip]")
+    seen = []
+    for key in ("Enter", "Enter", "Space", "Space"):
+        page.keyboard.press(key)
+        seen.append(shown(page))
+    assert seen == [["original"] * 3, ["left", "original", "right"]] * 2
+    page.eval_on_selector(".middle [data-flip]", "each => each.click()")  # as assistive tools do
+    assert shown(page) == ["original"] * 3
+    assert page.get_attribute(".middle [data-flip]", "aria-pressed") == "true"
+
+    page.focus("[data-way-name=flip]")
+    page.keyboard.press("Space")
+    page.focus("[data-face=right]")
+    page.keyboard.press("Space")
+    assert shown(page) == ["right"], "a copy that is asked for takes the original's place"
+    page.click("[data-way-name='side by side']")
+    page.keyboard.down("Space")
+    assert shown(page) == ["original"] * 3, "what a pointer pressed is not pressed by Space"
+    page.keyboard.up("Space")
+    assert shown(page) == ["left", "original", "right"]
+    page.focus("[data-closest=right]")
+    page.keyboard.press("Space")
+    wait_for_next(page, first)
+    judgment = judged(stack, [first])[first]
+    assert judgment["ranks"] == [2, 1]
+    assert judgment["viewing"]["flips"] == 4
+
+
 def test_flip_by_touch_on_a_phone(stack, views, browser):
     with opened(browser, **PHONE) as page:
         first = begin(page, views)
@@ -281,6 +316,69 @@ def test_answers_wait_for_the_minimum_pictures_go_at_the_limit_and_all_is_stored
     assert judgment["response_ms"] == at["chosen"], "that of the choice"
 
 
+def test_a_reload_goes_on_with_the_clock_and_is_logged(stack, views, page):
+    first = begin(page, views)
+    page.wait_for_timeout(1000)
+    page.reload()
+    page.wait_for_selector("[data-painted]")
+    assert painted(page) == first
+    answer(page, "1")
+    second = wait_for_next(page, first)
+    answer(page, "1")
+    wait_for_next(page, second)
+    stored = judged(stack, [first, second])
+    assert stored[first]["response_ms"] >= 1000 + SOON_MS
+    assert codes(stored[first]) == ["again", "view-side-by-side"]
+    assert stored[first]["events"][0][0] >= 1000
+    assert stored[second]["response_ms"] < 1000
+    assert codes(stored[second]) == ["view-side-by-side"]
+
+
+WATCH_PICTURES = """
+    // Whether any picture was ever to be seen on this page.
+    window.saw = false;
+    const look = () => {
+      const images = [...document.querySelectorAll("[data-view] img")];
+      window.saw ||= images.some((each) => each.checkVisibility({ visibilityProperty: true }));
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+"""
+
+
+def test_pictures_that_were_covered_stay_so_after_a_reload(stack, asking, page):
+    page.add_init_script(WATCH_PICTURES)
+    first = begin(page, asking)
+    page.wait_for_selector("text=Please answer now")
+    assert page.evaluate("saw")
+    page.reload()
+    page.wait_for_selector("[data-painted]")
+    page.wait_for_selector("text=Please answer now")
+    page.wait_for_timeout(SOON_MS)
+    assert not page.evaluate("saw")
+    page.keyboard.press("1")
+    page.wait_for_timeout(SOON_MS)
+    page.keyboard.press("1")
+    wait_for_next(page, first)
+    judgment = judged(stack, [first])[first]
+    assert judgment["response_ms"] >= 2500 + SOON_MS
+    assert codes(judgment) == ["again", "view-side-by-side", "covered", "chosen"]
+
+
+def test_a_browser_that_keeps_nothing_for_a_tab_judges_and_reloads(stack, views, page):
+    page.add_init_script(
+        """Object.defineProperty(window, "sessionStorage", {
+             get() { throw new DOMException("not here", "SecurityError"); },
+           });"""
+    )
+    first = begin(page, views)
+    page.reload()
+    page.wait_for_selector("[data-painted]")
+    answer(page, "2")
+    wait_for_next(page, first)
+    assert judged(stack, [first])[first]["ranks"] == [2, 1]
+
+
 def test_what_is_required_is_named_and_the_page_goes_on_when_it_is_met(stack, requiring, page):
     page.set_viewport_size({"width": 900, "height": 768})
     asked = []
@@ -373,6 +471,32 @@ def test_answers_that_wait_outlive_a_reload(stack, views, page):
     assert painted(page) not in (first, second)
 
 
+def saying_unknown(route) -> None:
+    route.fulfill(status=404, content_type="text/html", body="<h1>There is no such page</h1>")
+
+
+def test_a_link_that_is_no_longer_known_says_so_and_what_is_unsent_is_kept(stack, views, page):
+    first = begin(page, views)
+    page.wait_for_load_state("networkidle")
+    page.route("**/judgments", saying_unknown)
+    answer(page, "1")
+    page.wait_for_selector("text=This link is not known here.")
+    assert page.is_hidden("[data-connection]")
+    page.route("**/next", saying_unknown)
+    page.reload()
+    page.wait_for_selector("text=This link is not known here.")
+    assert judged(stack, [first]) == {}
+
+    page.unroute("**/judgments")
+    page.unroute("**/next")
+    page.click("text=Try again")
+    wait_for_next(page, None)
+    assert judged(stack, [first])[first]["ranks"] == [1, 2]
+    page.route("**/next", saying_unknown)
+    page.reload()
+    page.wait_for_selector("text=This link is not known here.")
+
+
 @pytest.mark.parametrize("has_locks", [True, False])
 def test_two_tabs_share_what_is_unsent_and_lose_or_double_nothing(stack, views, page, has_locks):
     if not has_locks:
@@ -408,15 +532,37 @@ def test_two_tabs_share_what_is_unsent_and_lose_or_double_nothing(stack, views, 
     ]
 
 
-def test_an_answer_whose_place_was_taken_says_so_and_judging_goes_on(views, page):
-    first = begin(page, views)
-    page.route(
-        "**/judgments",
-        lambda route: route.fulfill(status=409, json={**route.fetch().json(), "recorded": False}),
+def test_an_answer_whose_lease_ended_and_whose_place_was_taken_says_so_and_judging_goes_on(
+    stack, photographs, browser, page
+):
+    link = stack.launch_study(
+        "Last places",
+        photographs,
+        codecs=["avif", "jpeg", "webp"],
+        bpp=[0.5],
+        judgments_per_task=1,
+    )["annotation_link"]
+    first = begin(page, link)
+    stack.sql_do(
+        """UPDATE annotation_assignment SET lease_ends = now() - interval '1 minute'
+           WHERE token = %s""",
+        first,
     )
+    judged_the_task = """SELECT j.assignment_id FROM annotation_judgment j
+        JOIN annotation_assignment a ON a.id = j.assignment_id
+        WHERE a.task_id = (SELECT task_id FROM annotation_assignment WHERE token = %s)"""
+    with opened(browser) as other:
+        theirs = begin(other, link)
+        while not stack.sql(judged_the_task, first):
+            answer(other, "2")
+            theirs = wait_for_next(other, theirs)
+    before = stack.sql(judged_the_task, first)
     answer(page, "1")
-    wait_for_next(page, first)
+    second = wait_for_next(page, first)
     page.wait_for_selector("text=others have judged that pair meanwhile")
+    assert stack.sql(judged_the_task, first) == before, "one judgment, of who was in time"
+    answer(page, "1")
+    wait_for(lambda: len(judged(stack, [second])) == 1)
 
 
 WATCH_PAINTS = """
