@@ -353,6 +353,11 @@ class Assignment(models.Model):
         default=True,
         help_text="Judged, or its lease runs. One that measures counts against its task's places.",
     )
+    priority = models.FloatField(
+        default=0.0,
+        db_default=0.0,
+        help_text="Of its task when it was given: above 0, active sampling had asked for it.",
+    )
 
     class Meta:
         constraints = [

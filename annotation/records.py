@@ -156,6 +156,7 @@ def complete_records(campaign: Campaign) -> Iterator[dict]:
         yield {
             "annotator": annotator_name(who.id, is_simulated=who.is_simulated),
             "purpose": assignment.purpose,
+            "sampling": "active" if assignment.priority > 0 else "balanced",
             "task": task.id,
             "content": contents[task.source_id],
             "sha256": task.source.sha256,

@@ -88,6 +88,7 @@ def _renew_and_take(annotator: Annotator, *, now: datetime, ahead: int) -> list[
                 purpose=chosen.purpose,
                 repeats=chosen.repeats,
                 shown=chosen.shown,
+                priority=chosen.task.priority if chosen.purpose == Purpose.MEASURE else 0.0,
                 leased_at=now,
                 lease_ends=now + LEASE,
             )

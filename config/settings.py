@@ -122,6 +122,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.advance_studies",
         "schedule": 10.0,
     },
+    "choose the pairs that active sampling asks next": {
+        "task": "evaluation.tasks.choose_pairs",
+        "schedule": 3.0,
+    },
     "train metrics that are due, and take up what was left of trainings and scores": {
         "task": "evaluation.metric_tasks.look_for_work",
         "schedule": 5.0,

@@ -44,6 +44,9 @@ class Study(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="studies"
     )
     launched_at = models.DateTimeField(auto_now_add=True)
+    sampled_until = models.BigIntegerField(
+        null=True, help_text="What active sampling has looked at: ids of the last lease and judgment, added."
+    )
 
     class Meta:
         ordering = ["-launched_at"]

@@ -81,7 +81,7 @@ class StudySpecification:
             "budget": checks.whole("budget", None, 1, 2_000_000_000),
             "closes_at": checks.moment("closes_at"),
             "not_after": checks.texts("not_after", what="of names of studies"),
-            "sampling": checks.one_of("sampling", ["balanced"], "balanced"),
+            "sampling": checks.one_of("sampling", ["balanced", "active"], "balanced"),
             "gold_share": checks.number("gold_share", 0.0, 0, LARGEST_SHARE),
             "repeat_share": checks.number("repeat_share", 0.0, 0, LARGEST_SHARE),
             "seed": checks.whole("seed", 0, 0, 2**63 - 1),
@@ -89,6 +89,8 @@ class StudySpecification:
         }
         values["options"] = Options.read(checks)
         checks.gold(values["options"], values)
+        if values["sampling"] == "active" and values["task"] != "2afc":
+            checks.problem("sampling", "is active for pairs alone (task = '2afc')")
         slug = slugify(values["name"])
         if values["name"] and not slug:
             problems["name"] = "needs a letter from a to z or a digit"

@@ -5,7 +5,7 @@ from django.dispatch import receiver
 
 from annotation.models import Campaign
 from codecs_registry.encoding import reconstructions_finished
-from evaluation import launching
+from evaluation import active_sampling, launching
 from evaluation.models import Study
 
 
@@ -19,6 +19,12 @@ def advance_study(study_id: int) -> None:
 def advance_studies() -> None:
     """Open the studies whose last message was lost."""
     launching.advance_all()
+
+
+@shared_task(expires=5)
+def choose_pairs() -> None:
+    """Have active sampling choose what is asked next. Safe to run twice, late or at the same time."""
+    active_sampling.prioritise_all()
 
 
 @receiver(reconstructions_finished)

@@ -627,3 +627,8 @@ def test_what_changes_is_never_taken_from_a_cache(client, annotator):
     ):
         assert "no-store" in response.headers["Cache-Control"]
         assert "private" in response.headers["Cache-Control"]
+
+
+def test_a_request_in_the_name_of_another_host_is_refused(client):
+    campaign = factories.open_campaign(1)
+    assert client.get(welcome(campaign), headers={"host": "elsewhere.example"}).status_code == 400

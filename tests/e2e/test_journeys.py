@@ -408,6 +408,31 @@ def test_a_simulated_study_says_so_everywhere(stack, photographs, page):
     assert [row["simulated"] for row in rows] == ["true"] * 6
 
 
+def test_active_sampling_says_by_itself_what_is_asked_next(stack, photographs):
+    stack.launch_study(
+        "Active",
+        photographs,
+        codecs=["avif", "jpeg", "webp"],
+        bpp=[0.5],
+        judgments_per_task=9,
+        sampling="active",
+    )
+    in_study = """campaign_id = (SELECT campaign_id FROM evaluation_study WHERE name = 'Active')"""
+    marked = f"SELECT id FROM annotation_task WHERE priority > 0 AND {in_study}"  # noqa: S608
+    wait_for(lambda: stack.sql(marked))
+    stack.manage(
+        *("simulate_annotators", "Active", "--annotators", "3", "--judgments", "4", "--seed", "1")
+    )
+    [[asked_for]] = stack.sql(
+        f"""SELECT count(*) FROM annotation_assignment a JOIN annotation_task t ON t.id = a.task_id
+            WHERE a.priority > 0 AND t.{in_study}"""  # noqa: S608
+    )
+    assert asked_for > 0
+    [[before]] = stack.sql("SELECT sampled_until FROM evaluation_study WHERE name = 'Active'")
+    wait_for(lambda: stack.sql(marked))
+    assert before is not None
+
+
 def test_an_answer_that_was_never_acknowledged_is_sent_when_the_page_opens_again(
     stack, photographs, page
 ):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import factories
 from tests.e2e.conftest import Stack, own_folder, wait_for
 from tests.e2e.test_journeys import begin, press_start, wait_for_next
 
@@ -588,9 +589,20 @@ WATCH_PAINTS = """
 """
 
 
-def test_the_next_pair_comes_at_once_and_times_are_true(stack, views, page):
+@pytest.fixture(scope="module")
+def large(stack, tmp_path_factory) -> str:
+    """The link of a study of pictures of 512 x 512 pixels."""
+    folder = tmp_path_factory.mktemp("large")
+    for seed in range(2):
+        small = Image.fromarray(factories.pixels(64, 64, seed=seed))
+        small.resize((512, 512), Image.Resampling.BICUBIC).save(folder / f"large{seed}.png")
+    return launch(stack, folder, "Large", codecs=["avif", "jpeg", "webp"], bpp=[0.5])
+
+
+def test_the_next_pair_comes_at_once_and_times_are_true(stack, large, page):
+    page.set_viewport_size({"width": 1700, "height": 900})
     page.add_init_script(WATCH_PAINTS)
-    token = begin(page, views)
+    token = begin(page, large)
     tokens = []
     for _ in range(5):
         page.wait_for_load_state("networkidle")

@@ -177,7 +177,7 @@ def test_a_codec_that_cannot_be_used_here_is_refused_with_the_reason(monkeypatch
         ("task", ["2afc"]),
         ("task", "rating"),
         ("allow_ties", "yes"),
-        ("sampling", "active"),
+        ("sampling", "at random"),
         ("sampling", {}),
         ("gold_share", 0.51),
         ("repeat_share", -0.1),
