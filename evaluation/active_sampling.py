@@ -25,16 +25,50 @@ from numpy.typing import NDArray
 
 from annotation.models import Assignment, Campaign, Purpose, Task, TaskReconstruction
 from annotation.serving import locked
-from codecs_registry.models import Reconstruction
-from evaluation.models import Study
+from codecs_registry.models import Reconstruction, stratum_name
+from evaluation.models import ACTIVE, Study
 from evaluation.statistics.sampling import next_pairs
 
 logger = logging.getLogger(__name__)
 
-ACTIVE = "active"
 MARKED = 1.0
 FEWEST = 8  # tasks marked at each bit rate
 PER_LEASE = 2  # and so many for each pair that is out with somebody: a round may be late
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A pair of codecs that is asked next at a bit rate, and what is known of it.
+
+    questions : tasks that are marked.   judged : answers so far.   preferred : the share of them,
+    from 0 to 1, that found the first codec closer, ties as halves; None without answers.
+    """
+
+    stratum: str
+    codecs: tuple[str, str]
+    questions: int
+    judged: float
+    preferred: float | None
+
+
+def queue(study: Study) -> list[Wanted]:
+    """What a study asks next, bit rate by bit rate, the most wanted first."""
+    marked = set(
+        Task.objects.filter(campaign=study.campaign_id, priority__gt=0).values_list("id", flat=True)
+    )
+    codecs = sorted(study.codecs)
+    found = []
+    for bpp, stratum in sorted(_strata(study).items()):
+        times = {
+            pair: len(marked.intersection(ids)) for pair, ids in stratum.open_tasks.items()
+        }
+        for (i, j), questions in sorted(times.items(), key=lambda each: -each[1]):
+            judged = stratum.wins[i, j] + stratum.wins[j, i]
+            preferred = float(stratum.wins[i, j] / judged) if judged else None
+            if questions:
+                pair = codecs[i], codecs[j]
+                found.append(Wanted(stratum_name(bpp), pair, questions, float(judged), preferred))
+    return found
 
 
 @dataclass

@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+ACTIVE = "active"  # of a specification's sampling
+
+
 class Study(models.Model):
     """A codec comparison: images x codecs x strata, and the campaign that judges it."""
 
@@ -45,7 +48,7 @@ class Study(models.Model):
     )
     launched_at = models.DateTimeField(auto_now_add=True)
     sampled_until = models.BigIntegerField(
-        null=True, help_text="What active sampling has looked at: ids of the last lease and judgment, added."
+        null=True, help_text="The ids of the last lease and judgment it has seen, added."
     )
 
     class Meta:
@@ -58,6 +61,11 @@ class Study(models.Model):
     @property
     def strata(self) -> list[str]:
         return [stratum_name(target) for target in self.targets_bpp]
+
+    @property
+    def samples_actively(self) -> bool:
+        """Whether active sampling says what is asked next: evaluation/active_sampling.py."""
+        return self.specification.get("sampling") == ACTIVE
 
     @property
     def needs_gold(self) -> bool:

@@ -5,7 +5,7 @@ from django.dispatch import receiver
 
 from annotation.models import Campaign
 from codecs_registry.encoding import reconstructions_finished
-from evaluation import active_sampling, launching
+from evaluation import launching
 from evaluation.models import Study
 
 
@@ -23,8 +23,10 @@ def advance_studies() -> None:
 
 @shared_task(expires=5)
 def choose_pairs() -> None:
-    """Have active sampling choose what is asked next. Safe to run twice, late or at the same time."""
-    active_sampling.prioritise_all()
+    """Have active sampling choose what is asked next. Safe to run twice, late or at once."""
+    from evaluation.active_sampling import prioritise_all  # with all of statistics
+
+    prioritise_all()
 
 
 @receiver(reconstructions_finished)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from zipstream import ZipStream
 
 from annotation.datasets import bapps_files, judgments_csv, judgments_jsonl
+from annotation.models import Campaign
 from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
@@ -129,6 +130,10 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         "gold_tasks": found.campaign.gold_tasks.count(),
     }
     context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
+    if found.samples_actively and found.campaign.state == Campaign.State.OPEN:
+        from evaluation.active_sampling import queue
+
+        context["asked_next"] = queue(found)
     if counts[population]:
         # Imported here: together they take half a second, which only these pages need.
         from evaluation.analysis import analyse_study

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
+from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from annotation import serving
 from annotation.models import Assignment, Task
 from annotation.records import complete_records
 from evaluation import active_sampling
-from evaluation.active_sampling import MARKED, prioritise, prioritise_all
+from evaluation.active_sampling import MARKED, prioritise, prioritise_all, queue
 from tests import factories
 from tests.factories import NOW
 
@@ -132,6 +133,24 @@ def test_simulated_judgments_steer_a_rehearsal_and_nothing_once_people_judge():
     assert reconsider(study)
     [stratum] = active_sampling._strata(study).values()
     assert stratum.wins.sum() == 1
+
+
+def test_the_page_of_a_study_shows_what_is_asked_next(as_researcher):
+    study = active_study()
+    address = reverse("study", args=[study.slug])
+    assert "see whether a worker runs" in as_researcher.get(address).content.decode()
+    prioritise(study.id)
+    page = as_researcher.get(address).content.decode()
+    assert "Asked next" in page
+    asked = {each.codecs: each for each in queue(study)}
+    assert sum(each.questions for each in asked.values()) == len(marked(study))
+    assert {each.preferred for each in asked.values()} == {None}
+    factories.judge_all(factories.annotator(study.campaign), choose=factories.preferring(*CODECS))
+    prioritise(study.id)
+    assert {each.preferred for each in queue(study)} == {1.0}
+    balanced = factories.study("Lake", codecs=CODECS)
+    page = as_researcher.get(reverse("study", args=[balanced.slug])).content.decode()
+    assert "Asked next" not in page
 
 
 def test_trouble_with_one_study_leaves_the_others_their_pairs(monkeypatch, caplog):
