@@ -59,9 +59,7 @@ def queue(study: Study) -> list[Wanted]:
     codecs = sorted(study.codecs)
     found = []
     for bpp, stratum in sorted(_strata(study).items()):
-        times = {
-            pair: len(marked.intersection(ids)) for pair, ids in stratum.open_tasks.items()
-        }
+        times = {pair: len(marked.intersection(ids)) for pair, ids in stratum.open_tasks.items()}
         for (i, j), questions in sorted(times.items(), key=lambda each: -each[1]):
             judged = stratum.wins[i, j] + stratum.wins[j, i]
             preferred = float(stratum.wins[i, j] / judged) if judged else None

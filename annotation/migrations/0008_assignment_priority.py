@@ -4,15 +4,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotation', '0007_stored_crops'),
+        ("annotation", "0007_stored_crops"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='assignment',
-            name='priority',
-            field=models.FloatField(db_default=0.0, default=0.0, help_text='Of its task when it was given: above 0, active sampling had asked for it.'),
+            model_name="assignment",
+            name="priority",
+            field=models.FloatField(
+                db_default=0.0,
+                default=0.0,
+                help_text="Of its task when it was given: above 0, active sampling had asked for it.",
+            ),
         ),
     ]

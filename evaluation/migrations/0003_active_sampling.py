@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('evaluation', '0002_perceptual_metric'),
+        ("evaluation", "0002_perceptual_metric"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='study',
-            name='sampled_until',
-            field=models.BigIntegerField(help_text='The ids of the last lease and judgment it has seen, added.', null=True),
+            model_name="study",
+            name="sampled_until",
+            field=models.BigIntegerField(
+                help_text="The ids of the last lease and judgment it has seen, added.", null=True
+            ),
         ),
     ]
