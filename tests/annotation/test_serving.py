@@ -77,6 +77,7 @@ steps = st.lists(
         st.tuples(st.just("give back"), st.integers(0, 3), st.none()),
         st.tuples(st.just("wait"), st.integers(1, 40), st.none()),
         st.tuples(st.just("release"), st.none(), st.none()),
+        st.tuples(st.just("prioritise"), st.integers(0, 4), st.sampled_from([0.0, 1.0, 2.0])),
         st.tuples(st.just("crash"), st.integers(0, 3), st.none()),
     ),
     max_size=40,
@@ -102,7 +103,10 @@ class Play:
         getattr(self, what.replace(" ", "_"))(who, detail)
 
     def lease(self, who, ahead):
-        serving.lease(self.people[who], now=self.now, ahead=ahead)
+        before = set(self.people[who].assignments.values_list("id", flat=True))
+        for each in serving.lease(self.people[who], now=self.now, ahead=ahead):
+            if each.id not in before and each.purpose == Purpose.MEASURE:
+                assert each.priority == Task.objects.get(id=each.task_id).priority
 
     def judge(self, who, closest):
         self._answer(self._unanswered(who).filter(holds_place=True).first(), closest)
@@ -125,6 +129,10 @@ class Play:
 
     def wait(self, minutes, _):
         self.now += timedelta(minutes=minutes)
+
+    def prioritise(self, which, priority):
+        ids = list(self.campaign.measured_tasks.order_by("id").values_list("id", flat=True))
+        Task.objects.filter(id__in=ids[which : which + 1]).update(priority=priority)
 
     def release(self, *_):
         serving.release_ended(now=self.now)
