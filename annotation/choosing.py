@@ -28,11 +28,11 @@ def choose(annotator: Annotator, stage: Stage) -> Chosen | None:
     if stage.purposes != COUNTED:
         # Nobody is trained for nothing.
         return _to_train_on(annotator, stage) if open_tasks(annotator).exists() else None
-    task = _open_task(annotator)
+    recent = recent_sources(annotator)
+    task = _open_task(annotator, recent)
     if task is None:
         return None
     # A check waits for a source image that rests, as long as there is another one to measure.
-    recent = recent_sources(annotator)
     check = _check_that_is_due(annotator, [] if task.source_id in recent else recent)
     if check:
         return check
@@ -47,11 +47,10 @@ def open_tasks(annotator: Annotator) -> QuerySet[Task]:
     ).order_by("-priority", f"-{annotator.places}", "order_key")
 
 
-def _open_task(annotator: Annotator) -> Task | None:
-    """The task that rule 4 names, locked; None if there is none that is not being taken by others
-    this instant."""
+def _open_task(annotator: Annotator, recent: list[int]) -> Task | None:
+    """The task that rule 4 names, locked, of none of the recent sources if there is another; None
+    if there is none that is not being taken by others this instant."""
     found = open_tasks(annotator)
-    recent = recent_sources(annotator)
     rested = found.exclude(source_id__in=recent)
     top = rested.values("priority", annotator.places).first() if recent else None
     if top is not None:

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from annotation.models import Assignment, Campaign, Purpose, Task, TaskReconstruction
 from annotation.serving import locked
 from codecs_registry.models import Reconstruction, stratum_name
-from evaluation.models import ACTIVE, Study
+from evaluation.models import Study
 from evaluation.statistics.sampling import next_pairs
+from evaluation.study_files import ACTIVE
 
 logger = logging.getLogger(__name__)
 

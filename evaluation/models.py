@@ -16,6 +16,7 @@ from evaluation.metric_models import (
     TrainingRun,
 )
 from evaluation.populations import PEOPLE, SIMULATED
+from evaluation.study_files import ACTIVE
 
 __all__ = [
     "PEOPLE",
@@ -27,9 +28,6 @@ __all__ = [
     "Study",
     "TrainingRun",
 ]
-
-
-ACTIVE = "active"  # of a specification's sampling
 
 
 class Study(models.Model):

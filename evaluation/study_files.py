@@ -18,6 +18,7 @@ from codecs_registry.models import stratum_name
 
 DEFAULT_BPP = ("0.23", "0.37", "0.67", "1.0")
 LONGEST_NAME = 100
+BALANCED, ACTIVE = SAMPLINGS = ("balanced", "active")
 LARGEST_SHARE = 0.5  # of what an annotator is given, for gold tasks, and for repeats
 GOLD_RATIO = 2.5  # between the highest and the lowest bit rate, that answers may be certain
 
@@ -53,7 +54,7 @@ class StudySpecification:
     budget: int | None = None
     closes_at: str | None = None
     not_after: list[str] = field(default_factory=list)
-    sampling: str = "balanced"
+    sampling: str = BALANCED
     gold_share: float = 0.0
     repeat_share: float = 0.0
     seed: int = 0
@@ -81,7 +82,7 @@ class StudySpecification:
             "budget": checks.whole("budget", None, 1, 2_000_000_000),
             "closes_at": checks.moment("closes_at"),
             "not_after": checks.texts("not_after", what="of names of studies"),
-            "sampling": checks.one_of("sampling", ["balanced", "active"], "balanced"),
+            "sampling": checks.one_of("sampling", SAMPLINGS, BALANCED),
             "gold_share": checks.number("gold_share", 0.0, 0, LARGEST_SHARE),
             "repeat_share": checks.number("repeat_share", 0.0, 0, LARGEST_SHARE),
             "seed": checks.whole("seed", 0, 0, 2**63 - 1),
@@ -89,7 +90,7 @@ class StudySpecification:
         }
         values["options"] = Options.read(checks)
         checks.gold(values["options"], values)
-        if values["sampling"] == "active" and values["task"] != "2afc":
+        if values["sampling"] == ACTIVE and values["task"] != "2afc":
             checks.problem("sampling", "is active for pairs alone (task = '2afc')")
         slug = slugify(values["name"])
         if values["name"] and not slug:
