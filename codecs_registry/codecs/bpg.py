@@ -21,7 +21,7 @@ from codecs_registry.codecs.base import (
 )
 from codecs_registry.codecs.checks import check_size, failure
 from codecs_registry.codecs.colour import Matrix, Plane, Planes, from_ycbcr, to_ycbcr
-from codecs_registry.codecs.frames import frame_of, planes_of
+from codecs_registry.codecs.frames import frame_of, packet_of, planes_of
 
 _MAX_SIDE = 16384  # of larger squares, FFmpeg's decoder refuses to make pictures
 _PRESET = "slower"
@@ -186,7 +186,7 @@ def _decode(stream: bytes) -> list[Plane]:
     context.thread_count = 1
     context.options = {"err_detect": "explode"}
     try:
-        frames = [*context.decode(av.Packet(stream)), *context.decode(None)]
+        frames = [*context.decode(packet_of(stream)), *context.decode(None)]
     except av.FFmpegError as error:
         raise DecodeFailed(
             f"the BPG file's HEVC stream cannot be decoded: {error.strerror}"

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from codecs_registry.codecs.colour import Plane
+
+
+def packet_of(stream: bytes) -> Packet[Stream]:
+    """A packet with the zero bytes behind it that libavcodec's decoders count on.
+
+    They read past a packet's end. A packet made of bytes lends them where they lie, so that what
+    else is in memory would decide whether a file that was cut short is refused.
+    """
+    packet = Packet(len(stream))
+    packet.update(stream)
+    return packet
 
 
 def frame_of(planes: Iterable[Plane], *, pixel_format: str) -> VideoFrame:

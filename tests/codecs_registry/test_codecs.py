@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import io
@@ -37,6 +38,7 @@ from codecs_registry.codecs.base import (
     UnknownCodec,
     check_pixels,
 )
+from codecs_registry.codecs.frames import packet_of
 from codecs_registry.codecs.jpeg import Jpeg, quantisation_tables
 from codecs_registry.codecs.jpeg2000 import Jpeg2000
 from codecs_registry.codecs.jpegli import Jpegli
@@ -417,6 +419,13 @@ def test_a_file_that_is_cut_short_is_refused(codec: Codec, share: float) -> None
     bitstream = small_file(codec.name)
     with pytest.raises(DecodeFailed):
         codec.decode(bitstream[: round(len(bitstream) * share)])
+
+
+@given(stream=st.binary(min_size=1, max_size=200))
+def test_what_is_decoded_is_not_followed_by_whatever_lies_in_memory(stream: bytes) -> None:
+    packet = packet_of(stream)
+    assert bytes(packet) == stream
+    assert ctypes.string_at(packet.buffer_ptr + packet.buffer_size, 64) == bytes(64)
 
 
 @every_codec
