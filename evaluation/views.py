@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
@@ -20,6 +20,7 @@ from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
 from evaluation import launching, reconstruction_scores
+from evaluation.access import Role, study_of
 from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
 from evaluation.metric_versions import in_service
@@ -111,7 +112,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 @require_GET
 def study(request: HttpRequest, slug: str) -> HttpResponse:
     """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
-    found = _study(slug)
+    found = study_of(request, slug)
     counts = found.judgment_counts()
     population = _population(request, counts)
     context = {
@@ -149,21 +150,21 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.retry_encoding(_study(slug))
+    launching.retry_encoding(study_of(request, slug, Role.RESEARCHER))
     return redirect("study", slug=slug)
 
 
 @login_required
 @require_POST
 def close(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.close(_study(slug))
+    launching.close(study_of(request, slug, Role.RESEARCHER))
     return redirect("study", slug=slug)
 
 
 @login_required
 @require_POST
 def reopen(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.reopen(_study(slug))
+    launching.reopen(study_of(request, slug, Role.RESEARCHER))
     return redirect("study", slug=slug)
 
 
@@ -172,7 +173,7 @@ def reopen(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
     """Every reconstruction of a study with its rate, and where it missed its target, why."""
-    found = _study(slug)
+    found = study_of(request, slug)
     made = found.reconstructions.select_related("source").order_by(
         "source__name", "codec", "target_bpp"
     )
@@ -189,7 +190,7 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
-    lines = judgments_csv(_study(slug).campaign)
+    lines = judgments_csv(study_of(request, slug).campaign)
     return download(lines, "text/csv", f"{slug}-judgments.csv")
 
 
@@ -198,7 +199,7 @@ def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse
 @require_GET
 def download_everything(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     """All that is stored of each judgment: viewing conditions, what was looked at, practice."""
-    lines = judgments_jsonl(_study(slug).campaign)
+    lines = judgments_jsonl(study_of(request, slug).campaign)
     return download(lines, "application/jsonl", f"{slug}-judgments.jsonl")
 
 
@@ -208,7 +209,7 @@ def download_everything(request: HttpRequest, slug: str) -> StreamingHttpRespons
 def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     """The 2AFC dataset as a ZIP file, made while it is sent: one that breaks off has no directory,
     so no reader takes it for whole."""
-    found = _study(slug)
+    found = study_of(request, slug)
     archive = ZipStream(compress_type=zipfile.ZIP_STORED)
 
     def chunks():
@@ -230,7 +231,7 @@ def report(request: HttpRequest, slug: str) -> HttpResponse:
     from evaluation.analysis import analyse_study
     from evaluation.reports import report_html
 
-    found = _study(slug)
+    found = study_of(request, slug)
     population = _population(request, found.judgment_counts())
     analysis = analyse_study(found, population=population)
     page = report_html(analysis, title=found.name, is_simulated=population == SIMULATED)
@@ -244,7 +245,7 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
     """What `analyse --json` prints."""
     from evaluation.analysis import analyse_study
 
-    found = _study(slug)
+    found = study_of(request, slug)
     analysis = analyse_study(found, population=_population(request, found.judgment_counts()))
     return download(
         [json.dumps(analysis, indent=2, allow_nan=False)],
@@ -258,7 +259,3 @@ def _population(request: HttpRequest, counts: dict[str, int]) -> str:
     default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
     asked = request.GET.get("judged_by", default)
     return asked if asked in counts else default
-
-
-def _study(slug: str) -> Study:
-    return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
