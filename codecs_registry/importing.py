@@ -11,6 +11,7 @@ from django.db import transaction
 from codecs_registry import lossless
 from codecs_registry.models import Collection, SourceImage
 from codecs_registry.pictures import SUFFIXES, UnreadablePicture, identify, read_picture
+from projects.models import Project
 
 
 @dataclass
@@ -41,9 +42,12 @@ def import_files(
     files: Iterable[tuple[str, Path | BinaryIO]],
     *,
     collection: str | None = None,
+    project: Project | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Import:
     """Import pictures, each given as (name, file); one that cannot be read is named and skipped.
+
+    project : whose the collection is; None: everybody's.
 
     Importing the same pixels again changes nothing but their membership in `collection`.
     """
@@ -57,7 +61,8 @@ def import_files(
             (result.added if is_new else result.known).append(source)
         progress(name)
     if collection and result.sources:
-        Collection.objects.get_or_create(name=collection)[0].sources.add(*result.sources)
+        made, _ = Collection.objects.get_or_create(name=collection, project=project)
+        made.sources.add(*result.sources)
     return result
 
 

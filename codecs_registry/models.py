@@ -3,7 +3,10 @@
 from decimal import Decimal
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q
+
+from projects.access import projects_of
+from projects.models import Project
 
 
 def stratum_name(target_bpp: Decimal) -> str:
@@ -20,16 +23,54 @@ class StratumField(models.DecimalField):
         super().__init__(**{"max_digits": 7, "decimal_places": 4, **options})
 
 
+class CollectionQuerySet(models.QuerySet["Collection"]):
+    def seen_by(self, user) -> "CollectionQuerySet":
+        """The collections of somebody's projects, and those that are everybody's."""
+        return self.filter(Q(project=None) | Q(project__in=projects_of(user)))
+
+    def known_to(self, project: Project | None) -> "CollectionQuerySet":
+        """A project's collections and everybody's; of two of one name its own, by name."""
+        known = self.filter(Q(project=None) | Q(project=project))
+        return known.order_by("name", F("project").asc(nulls_last=True)).distinct("name")
+
+
 class Collection(models.Model):
     """A named set of source images."""
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=100)
+    project = models.ForeignKey(
+        Project,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="collections",
+        help_text="Whose it is; empty: everybody's who has an account.",
+    )
+
+    objects = CollectionQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                nulls_distinct=False,
+                name="collection_named_once_a_project",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class SourceImageQuerySet(models.QuerySet["SourceImage"]):
+    def seen_by(self, user) -> "SourceImageQuerySet":
+        """Those in collections that somebody sees, and those in none; an administrator's: all."""
+        if user.is_active and user.is_superuser:
+            return self
+        within = Collection.sources.through.objects.filter(sourceimage=OuterRef("id"))
+        seen = within.filter(collection__in=Collection.objects.seen_by(user))
+        return self.filter(Exists(seen) | ~Exists(within))
 
 
 class SourceImage(models.Model):
@@ -51,6 +92,8 @@ class SourceImage(models.Model):
     webp_bytes = models.PositiveIntegerField(null=True)
     imported_at = models.DateTimeField(auto_now_add=True)
     collections = models.ManyToManyField(Collection, related_name="sources")
+
+    objects = SourceImageQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

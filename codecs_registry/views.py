@@ -41,7 +41,7 @@ def images(request: HttpRequest) -> HttpResponse:
     # Ordered in so many words: a query that counts forgets the order of its model.
     listed = sources.annotate(n_made=made).order_by("name", "id")
     context = {
-        "collections": Collection.objects.annotate(n=Count("sources")).order_by("name"),
+        "collections": _collections(request),
         "collection": collection,
         "page": Paginator(listed, IMAGES_A_PAGE).get_page(request.GET.get("page")),
     }
@@ -53,7 +53,7 @@ def images(request: HttpRequest) -> HttpResponse:
 @require_GET
 def image(request: HttpRequest, source_id: int) -> HttpResponse:
     """A source image and its reconstructions, any two of which (?a=, ?b=) can be flipped."""
-    source = get_object_or_404(SourceImage.objects.prefetch_related("collections"), id=source_id)
+    source = _source(request, source_id)
     matrix = catalogue.matrix(source)
     ready = {str(cell.reconstruction.id): cell for cell in matrix.ready}
     a, b = (request.GET.get(side) for side in "ab")
@@ -70,20 +70,20 @@ def image(request: HttpRequest, source_id: int) -> HttpResponse:
 @require_GET
 def original(request: HttpRequest, source_id: int) -> FileResponse:
     """The source image as PNG."""
-    return _png(get_object_or_404(SourceImage, id=source_id).png)
+    return _png(_source(request, source_id).png)
 
 
 @login_required
 @require_GET
 def decoded(request: HttpRequest, reconstruction_id: int) -> FileResponse:
     """The reconstruction as PNG."""
-    return _png(get_object_or_404(Reconstruction, id=reconstruction_id, state=READY).decoded)
+    return _png(_made(request, reconstruction_id).decoded)
 
 
 @login_required
 @require_GET
 def thumbnail(request: HttpRequest, source_id: int) -> HttpResponse:
-    source = get_object_or_404(SourceImage, id=source_id)
+    source = _source(request, source_id)
     return immutable(HttpResponse(catalogue.thumbnail(source.png), content_type="image/webp"))
 
 
@@ -91,9 +91,7 @@ def thumbnail(request: HttpRequest, source_id: int) -> HttpResponse:
 @require_GET
 def bitstream(request: HttpRequest, reconstruction_id: int) -> FileResponse:
     """The coded file, to download."""
-    found = get_object_or_404(
-        Reconstruction.objects.select_related("source"), id=reconstruction_id, state=READY
-    )
+    found = _made(request, reconstruction_id)
     stem, ending = PurePath(found.source.name).stem, PurePath(found.bitstream).suffix
     return immutable(
         FileResponse(
@@ -134,7 +132,7 @@ def rate_distortion(request: HttpRequest) -> HttpResponse:
             }
         )
     context = {
-        "collections": Collection.objects.all(),
+        "collections": _collections(request),
         "collection": collection,
         "n_sources": sources.count(),
         "points": points,
@@ -159,14 +157,36 @@ def rate_distortion_csv(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def _chosen(request: HttpRequest) -> tuple[Collection | None, QuerySet[SourceImage]]:
-    """The collection that ?collection= names by its id, and its source images; else all of them."""
+    """The collection that ?collection= names by its id, and its source images; else all that
+    somebody sees."""
     wanted = request.GET.get("collection")
     if not wanted:
-        return None, SourceImage.objects.all()
+        return None, SourceImage.objects.seen_by(request.user)
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 19):
         raise Http404
-    collection = get_object_or_404(Collection, id=int(wanted))
+    collection = get_object_or_404(_collections(request), id=int(wanted))
     return collection, collection.sources.all()
+
+
+def _collections(request: HttpRequest) -> QuerySet[Collection]:
+    """Those that somebody sees, with how many source images are in each as n."""
+    seen = Collection.objects.seen_by(request.user)
+    return seen.annotate(n=Count("sources")).order_by("name")
+
+
+def _source(request: HttpRequest, source_id: int) -> SourceImage:
+    return get_object_or_404(SourceImage.objects.seen_by(request.user), id=source_id)
+
+
+def _made(request: HttpRequest, reconstruction_id: int) -> Reconstruction:
+    """A reconstruction that is ready, of a source image that somebody sees."""
+    seen = SourceImage.objects.seen_by(request.user)
+    return get_object_or_404(
+        Reconstruction.objects.select_related("source"),
+        id=reconstruction_id,
+        state=READY,
+        source__in=seen,
+    )
 
 
 def _png(blob: str) -> FileResponse:

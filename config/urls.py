@@ -8,6 +8,7 @@ from evaluation.views import SignIn
 urlpatterns = [
     path("sign-in", SignIn.as_view(), name="login"),
     path("sign-out", LogoutView.as_view(), name="logout"),
+    path("", include("projects.urls")),
     path("", include("codecs_registry.urls")),
     path("", include("annotation.urls")),
     path("", include("evaluation.urls")),

@@ -1,18 +1,18 @@
-"""Who may see and who may change a study."""
+"""Who may see and who may change a study, and the metric."""
 
-from django.db import models
-from django.http import HttpRequest
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from evaluation.models import Study
+from projects.access import projects_of, require
+from projects.roles import Role
 
-
-class Role(models.TextChoices):
-    """What somebody may do in a project; each may do what those before it may."""
-
-    VIEWER = "viewer", "sees studies and results"
-    RESEARCHER = "researcher", "makes and runs studies"
-    OWNER = "owner", "says who takes part"
+__all__ = ["Role", "for_the_metric", "require_metric", "study_of"]
 
 
 def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study:
@@ -20,4 +20,31 @@ def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study
 
     Raises Http404 to those who may not know of it, PermissionDenied to those whose role is less.
     """
-    return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
+    found = get_object_or_404(Study.objects.select_related("campaign", "project"), slug=slug)
+    require(request.user, found.project, role)
+    return found
+
+
+def require_metric(user, role: Role = Role.VIEWER) -> None:
+    """The metric belongs to those whose projects' judgments train it. Raises as study_of does."""
+    if not projects_of(user).filter(trains_metric=True).exists():
+        raise Http404
+    if not projects_of(user, role).filter(trains_metric=True).exists():
+        raise PermissionDenied(
+            f"This takes the role {role.value} in a project whose judgments train the metric."
+        )
+
+
+def for_the_metric(role: Role = Role.VIEWER) -> Callable:
+    """A view of the metric, for those who are signed in and may (require_metric)."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @login_required
+        @wraps(view)
+        def checked(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            require_metric(request.user, role)
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -15,16 +16,18 @@ from annotation import people
 from annotation.joining import invite
 from annotation.models import Annotator
 from codecs_registry.responses import csv_lines, download
+from evaluation.access import Role, study_of
 from evaluation.forms import InvitationForm
 from evaluation.links import annotation_link, own_link
 from evaluation.models import Study
+from projects import audit
 
 
 @login_required
 @never_cache
 @require_GET
 def annotators(request: HttpRequest, slug: str) -> HttpResponse:
-    return _page(request, _study(slug), InvitationForm())
+    return _page(request, _study(request, slug), InvitationForm())
 
 
 def _page(
@@ -54,11 +57,13 @@ def _total(amounts: Iterable[Decimal | None]) -> Decimal | None:
 @login_required
 @require_POST
 def invite_annotators(request: HttpRequest, slug: str) -> HttpResponse:
-    study = _study(slug)
+    study = _study(request, slug)
     form = InvitationForm(request.POST)
     if not form.is_valid():
         return _page(request, study, form, status=422)
-    made = invite(study.campaign, form.cleaned_data["labels"])
+    with transaction.atomic():
+        made = invite(study.campaign, form.cleaned_data["labels"])
+        _record(request, study, "invited annotators", links=len(made))
     messages.success(request, f"{len(made)} links were made; each is for one person.")
     return redirect("annotators", slug=slug)
 
@@ -66,14 +71,20 @@ def invite_annotators(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def revoke_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
-    people.revoke(_annotator(slug, annotator_id), now=timezone.now())
+    study = _study(request, slug)
+    with transaction.atomic():
+        people.revoke(_annotator(study, annotator_id), now=timezone.now())
+        _record(request, study, "revoked an annotator's link", annotator=annotator_id)
     return redirect("annotators", slug=slug)
 
 
 @login_required
 @require_POST
 def restore_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
-    people.restore(_annotator(slug, annotator_id))
+    study = _study(request, slug)
+    with transaction.atomic():
+        people.restore(_annotator(study, annotator_id))
+        _record(request, study, "restored an annotator's link", annotator=annotator_id)
     return redirect("annotators", slug=slug)
 
 
@@ -81,8 +92,11 @@ def restore_annotator(request: HttpRequest, slug: str, annotator_id: int) -> Htt
 @require_POST
 def withdraw_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
     """For one who asks for it and cannot: their link was revoked, or their browser is gone."""
+    study = _study(request, slug)
     if "sure" in request.POST:
-        withdrawal = people.withdraw(_annotator(slug, annotator_id), now=timezone.now())
+        with transaction.atomic():
+            withdrawal = people.withdraw(_annotator(study, annotator_id), now=timezone.now())
+            _record(request, study, "deleted an annotator's data", judgments=withdrawal.judgments)
         messages.success(
             request,
             f"All that was stored of annotator-{annotator_id} is deleted, "
@@ -96,7 +110,10 @@ def withdraw_annotator(request: HttpRequest, slug: str, annotator_id: int) -> Ht
 @login_required
 @require_POST
 def renew_link(request: HttpRequest, slug: str) -> HttpResponse:
-    people.renew_link(_study(slug).campaign)
+    study = _study(request, slug)
+    with transaction.atomic():
+        people.renew_link(study.campaign)
+        _record(request, study, "renewed the annotators' link")
     messages.success(request, "The study has a new link. The old one leads nowhere.")
     return redirect("annotators", slug=slug)
 
@@ -105,13 +122,18 @@ def renew_link(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def payments(request: HttpRequest, slug: str) -> HttpResponse:
-    lines = csv_lines(people.PAYMENT_COLUMNS, people.payment_rows(_study(slug).campaign))
+    lines = csv_lines(people.PAYMENT_COLUMNS, people.payment_rows(_study(request, slug).campaign))
     return download(lines, "text/csv", f"{slug}-annotators.csv")
 
 
-def _study(slug: str) -> Study:
-    return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
+def _study(request: HttpRequest, slug: str) -> Study:
+    """For those who run it: with an annotator's own link one goes on as them."""
+    return study_of(request, slug, Role.RESEARCHER)
 
 
-def _annotator(slug: str, annotator_id: int) -> Annotator:
-    return get_object_or_404(_study(slug).campaign.annotators, id=annotator_id)
+def _annotator(study: Study, annotator_id: int) -> Annotator:
+    return get_object_or_404(study.campaign.annotators, id=annotator_id)
+
+
+def _record(request: HttpRequest, study: Study, action: str, **details: object) -> None:
+    audit.record(action, study, by=request.user, project=study.project, **details)

@@ -19,6 +19,9 @@ from evaluation.launching import (
 )
 from evaluation.models import Study
 from evaluation.study_files import InvalidStudy, StudySpecification
+from projects.access import default_project
+from projects.models import Membership
+from projects.roles import Role
 
 # Colour photographs inside scikit-image's package; docs/images.md gives origins and licences.
 PHOTOGRAPHS = (
@@ -99,7 +102,8 @@ def _make_account() -> str | None:
     if accounts.filter(username=USERNAME).exists():
         return None
     password = secrets.token_urlsafe(12)
-    accounts.create_user(USERNAME, password=password)
+    made = accounts.create_user(USERNAME, password=password)
+    Membership.objects.create(project=default_project(), user=made, role=Role.OWNER)
     return password
 
 

@@ -7,6 +7,7 @@ from codecs_registry.codecs import all_codecs
 from codecs_registry.importing import Import, import_files
 from codecs_registry.models import Collection
 from evaluation.study_files import DEFAULT_BPP, InvalidStudy, StudySpecification
+from projects.models import Project
 
 USUAL_CODECS = ["jpeg", "jpeg2000", "webp", "avif"]  # every further one adds a pair for each
 
@@ -48,8 +49,9 @@ class StudyForm(forms.Form):
     )
     seed = forms.IntegerField(initial=0, help_text="Of task order, sides and the dataset's split.")
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args, project: Project, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["images"].queryset = Collection.objects.known_to(project)
         available = [codec for codec in all_codecs().values() if not codec.unavailable()]
         self.fields["codecs"].choices = [(codec.name, codec.label) for codec in available]
         self.fields["codecs"].initial = USUAL_CODECS
@@ -111,10 +113,11 @@ class UploadForm(forms.Form):
         help_text="PNG, JPEG, WebP, TIFF or AVIF.",
     )
 
-    def save(self) -> Import:
+    def save(self, project: Project) -> Import:
         """Import what was uploaded; pictures that cannot be used are in the result's `skipped`."""
         uploads = self.cleaned_data["photographs"]
         return import_files(
             ((upload.name, upload.file) for upload in uploads),
             collection=self.cleaned_data["collection"],
+            project=project,
         )

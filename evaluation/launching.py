@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.text import slugify
 
 from annotation.models import Campaign
@@ -24,6 +25,9 @@ from codecs_registry.tasks import wake_encoders
 from evaluation.models import Study
 from evaluation.questions import make_tasks, require_room
 from evaluation.study_files import InvalidStudy, StudySpecification
+from projects import audit
+from projects.access import default_project
+from projects.models import Project
 
 State = Reconstruction.State
 logger = logging.getLogger(__name__)
@@ -34,18 +38,21 @@ class EncodingFailed(Exception):
 
 
 def find_sources(
-    images: str, *, progress: Callable[[str], None] = lambda name: None
+    images: str,
+    *,
+    project: Project | None = None,
+    progress: Callable[[str], None] = lambda name: None,
 ) -> list[SourceImage]:
     """The source images that a study names: a folder's, imported if need be, or a collection's.
 
-    images : an absolute path, or the name of a collection.
+    images : an absolute path, or the name of a collection that the project sees.
 
     Raises InvalidStudy if there are none, or if a file of the folder cannot be used.
     """
     folder = Path(images)
     try:
         if not (folder.is_absolute() and folder.is_dir()):
-            return collection_sources(images)
+            return collection_sources(images, project)
         paths = find_pictures(folder)
     except OSError as error:
         raise InvalidStudy({"images": f"cannot be read ({error})"}) from None
@@ -57,11 +64,15 @@ def find_sources(
     return imported.sources
 
 
-def collection_sources(name: str) -> list[SourceImage]:
-    """The source images of a collection. Raises InvalidStudy if there is none, or none in it."""
-    collection = Collection.objects.filter(name=name).first()
+def collection_sources(name: str, project: Project | None = None) -> list[SourceImage]:
+    """The source images of a collection that a project sees; without a project, of everybody's.
+
+    Raises InvalidStudy if there is none, or none in it.
+    """
+    collection = Collection.objects.known_to(project).filter(name=name).first()
     if collection is None:
-        names = ", ".join(Collection.objects.values_list("name", flat=True)) or "none yet"
+        known = Collection.objects.known_to(project)
+        names = ", ".join(known.values_list("name", flat=True)) or "none yet"
         raise InvalidStudy(
             {"images": f"{name!r} is neither a folder nor a collection (there are: {names})"}
         )
@@ -83,9 +94,15 @@ def _refuse_skipped(imported: Import, folder: Path) -> None:
 
 
 def launch(
-    specification: StudySpecification, sources: list[SourceImage], *, by=None
+    specification: StudySpecification,
+    sources: list[SourceImage],
+    *,
+    by=None,
+    project: Project | None = None,
 ) -> tuple[Study, bool]:
     """Make a study and ask for its reconstructions; returns it, and whether it is new.
+
+    project : whose it is; None: that of what commands make (projects/access.py).
 
     The same study again goes on where it was: failed encodes are tried again.
     Raises InvalidStudy if another study has the name, and leaves nothing behind.
@@ -93,7 +110,9 @@ def launch(
     require_room(specification.options.viewing, sources)
     asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
     with transaction.atomic():
-        study, is_new = _get_or_create(specification, asked, len(sources), by=by)
+        study, is_new = _get_or_create(
+            specification, asked, len(sources), project=project or default_project(), by=by
+        )
         # What a study file could not say yet when a study was launched is as it was by default.
         known = specification.defaults() | study.specification
         if not is_new and known != asked:
@@ -106,6 +125,8 @@ def launch(
             )
         if is_new:
             study.sources.set(sources)
+            _keep_in_sight(study, sources)
+            audit.record("launched the study", study, by=by, project=study.project)
         retry_encoding(study)
     if specification.options.viewing.crop is None:  # cutting takes long: a worker does it
         advance(study.id)
@@ -113,11 +134,23 @@ def launch(
     return study, is_new
 
 
+def _keep_in_sight(study: Study, sources: list[SourceImage]) -> None:
+    """Put source images that are in no collection which the project sees into one of its own."""
+    seen = study.sources.filter(
+        Q(collections__project=None, collections__isnull=False)
+        | Q(collections__project=study.project)
+    )
+    known = set(seen.values_list("id", flat=True))
+    if unseen := [each for each in sources if each.id not in known]:
+        made, _ = Collection.objects.get_or_create(name=study.name, project=study.project)
+        made.sources.add(*unseen)
+
+
 def _get_or_create(
-    specification: StudySpecification, asked: dict, n_sources: int, *, by
+    specification: StudySpecification, asked: dict, n_sources: int, *, project: Project, by
 ) -> tuple[Study, bool]:
     slug = slugify(specification.name)
-    if known := _known(specification.name, slug):
+    if known := _known(specification.name, slug, project):
         return known, False
     try:
         with transaction.atomic():
@@ -146,10 +179,11 @@ def _get_or_create(
                 targets_bpp=[Decimal(bpp) for bpp in specification.bpp],
                 campaign=campaign,
                 launched_by=by,
+                project=project,
             )
             return study, True
     except IntegrityError:  # launched by somebody else at the same moment
-        if known := _known(specification.name, slug):
+        if known := _known(specification.name, slug, project):
             return known, False
         raise
 
@@ -163,9 +197,11 @@ def _campaigns_of(names: list[str]) -> list[Campaign]:
     return list(found.values())
 
 
-def _known(name: str, slug: str) -> Study | None:
-    """The study of this name. Raises InvalidStudy if one of another name has its slug."""
+def _known(name: str, slug: str, project: Project) -> Study | None:
+    """The project's study of this name. Raises InvalidStudy if another one has its name or slug."""
     known = Study.objects.filter(slug=slug).first()
+    if known and known.project_id != project.id:
+        raise InvalidStudy({"name": "is taken by a study of another project; choose another name"})
     if known and known.name != name:
         raise InvalidStudy({"name": f"is too like that of another study (both are {slug!r})"})
     return known
@@ -256,18 +292,21 @@ def advance_all() -> int:
     return opened
 
 
-def close(study: Study) -> None:
+def close(study: Study, *, by=None) -> None:
     """Serve no new pairs. Answers to pairs that are being looked at still count.
 
     A study that is not open yet stays as it is: closed, it would never get its tasks.
     """
-    _move(study, Campaign.State.OPEN, Campaign.State.CLOSED)
+    _move(study, Campaign.State.OPEN, Campaign.State.CLOSED, by=by)
 
 
-def reopen(study: Study) -> None:
+def reopen(study: Study, *, by=None) -> None:
     """Serve pairs again after `close`."""
-    _move(study, Campaign.State.CLOSED, Campaign.State.OPEN)
+    _move(study, Campaign.State.CLOSED, Campaign.State.OPEN, by=by)
 
 
-def _move(study: Study, before: Campaign.State, after: Campaign.State) -> None:
-    Campaign.objects.filter(id=study.campaign_id, state=before).update(state=after)
+@transaction.atomic
+def _move(study: Study, before: Campaign.State, after: Campaign.State, *, by) -> None:
+    moved = Campaign.objects.filter(id=study.campaign_id, state=before).update(state=after)
+    if moved:
+        audit.record(f"made the study {after.value}", study, by=by, project=study.project)

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from codecs_registry.models import Reconstruction, SourceImage
 from codecs_registry.responses import immutable
 from evaluation import difference_maps, metric_tasks, reconstruction_scores, training_runs
+from evaluation.access import Role, for_the_metric, study_of
 from evaluation.metric_forms import RuleForm
 from evaluation.metric_models import DifferenceMap, MetricVersion, RetrainingRule, TrainingRun
 from evaluation.metric_versions import (
@@ -20,14 +21,13 @@ from evaluation.metric_versions import (
     in_service,
     put_in_service,
 )
-from evaluation.models import Study
 from evaluation.populations import POPULATIONS, SIMULATED
 from evaluation.training_data import judgments, new_judgments
 
 State = TrainingRun.State
 
 
-@login_required
+@for_the_metric()
 @never_cache
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -102,7 +102,7 @@ def _rule_context(population: str, form: RuleForm | None) -> dict:
     }
 
 
-@login_required
+@for_the_metric(Role.RESEARCHER)
 @require_POST
 def set_rule(request: HttpRequest, population: str) -> HttpResponse:
     _require_known(population)
@@ -116,7 +116,7 @@ def set_rule(request: HttpRequest, population: str) -> HttpResponse:
     return redirect("metrics")
 
 
-@login_required
+@for_the_metric(Role.RESEARCHER)
 @require_POST
 def train_now(request: HttpRequest, population: str) -> HttpResponse:
     """Train as the rule would, whether it is due or not."""
@@ -142,7 +142,7 @@ def _require_known(population: str) -> None:
 # --- a training -----------------------------------------------------------------------------------
 
 
-@login_required
+@for_the_metric()
 @never_cache
 @require_GET
 def training(request: HttpRequest, run_id: int) -> HttpResponse:
@@ -157,7 +157,7 @@ def training(request: HttpRequest, run_id: int) -> HttpResponse:
     return render(request, template, context)
 
 
-@login_required
+@for_the_metric(Role.RESEARCHER)
 @require_POST
 def retry(request: HttpRequest, run_id: int) -> HttpResponse:
     run = get_object_or_404(TrainingRun, id=run_id)
@@ -167,7 +167,7 @@ def retry(request: HttpRequest, run_id: int) -> HttpResponse:
     return redirect("training", run_id=run.id)
 
 
-@login_required
+@for_the_metric(Role.RESEARCHER)
 @require_POST
 def discard(request: HttpRequest, run_id: int) -> HttpResponse:
     run = get_object_or_404(TrainingRun, id=run_id)
@@ -181,7 +181,7 @@ def discard(request: HttpRequest, run_id: int) -> HttpResponse:
 # --- a version ------------------------------------------------------------------------------------
 
 
-@login_required
+@for_the_metric()
 @never_cache
 @require_GET
 def version(request: HttpRequest, name: str) -> HttpResponse:
@@ -230,7 +230,7 @@ def _sources(hashes: set[str]) -> dict[str, tuple[str, int | None]]:
     }
 
 
-@login_required
+@for_the_metric(Role.RESEARCHER)
 @require_POST
 def serve_bundled(request: HttpRequest) -> HttpResponse:
     """Put the version that comes with Closer in service."""
@@ -242,7 +242,7 @@ def serve_bundled(request: HttpRequest) -> HttpResponse:
     return _served(request, found)
 
 
-@login_required
+@for_the_metric(Role.RESEARCHER)
 @require_POST
 def serve(request: HttpRequest, name: str) -> HttpResponse:
     """Put a version in service."""
@@ -256,14 +256,14 @@ def _served(request: HttpRequest, found: MetricVersion) -> HttpResponse:
     return redirect("metric", name=found.name)
 
 
-@login_required
+@for_the_metric()
 @require_GET
 def download_file(request: HttpRequest, name: str) -> FileResponse:
     found = get_object_or_404(MetricVersion, name=name)
     return _attached(found.file, f"{found.name}.safetensors", "application/octet-stream")
 
 
-@login_required
+@for_the_metric()
 @require_GET
 def download_pairs(request: HttpRequest, name: str) -> FileResponse:
     """The judged pairs that it was trained and scored on."""
@@ -276,7 +276,7 @@ def _attached(blob: str, name: str, content_type: str) -> FileResponse:
     return FileResponse(file, as_attachment=True, filename=name, content_type=content_type)
 
 
-@login_required
+@for_the_metric()
 @require_GET
 def hardest_picture(request: HttpRequest, name: str, number: int, side: str) -> HttpResponse:
     found = get_object_or_404(MetricVersion, name=name)
@@ -296,7 +296,7 @@ def hardest_picture(request: HttpRequest, name: str, number: int, side: str) -> 
 def differences(request: HttpRequest, slug: str, reconstruction_id: int) -> HttpResponse:
     """Where a reconstruction differs from its source image, as the version in service sees it. POST
     asks for the map; htmx asks for it again until it is there."""
-    study = get_object_or_404(Study, slug=slug)
+    study = study_of(request, slug)
     ready = study.reconstructions.filter(state=Reconstruction.State.READY)
     made = get_object_or_404(ready.select_related("source"), id=reconstruction_id)
     present = in_service()
@@ -314,7 +314,10 @@ def differences(request: HttpRequest, slug: str, reconstruction_id: int) -> Http
 @login_required
 @require_GET
 def difference_picture(request: HttpRequest, map_id: int) -> HttpResponse:
-    found = get_object_or_404(DifferenceMap.objects.exclude(picture=""), id=map_id)
+    seen = SourceImage.objects.seen_by(request.user)
+    found = get_object_or_404(
+        DifferenceMap.objects.exclude(picture=""), id=map_id, reconstruction__source__in=seen
+    )
     return immutable(FileResponse(storages["blobs"].open(found.picture), content_type="image/png"))
 
 
@@ -323,7 +326,7 @@ def difference_picture(request: HttpRequest, map_id: int) -> HttpResponse:
 @require_GET
 def scoring_progress(request: HttpRequest, slug: str) -> HttpResponse:
     """How far the version in service has scored a study; the whole page once it has."""
-    study = get_object_or_404(Study, slug=slug)
+    study = study_of(request, slug)
     found = reconstruction_scores.of_study(study)
     if not request.htmx:
         return redirect("study", slug=slug)

@@ -17,6 +17,7 @@ from evaluation.metric_models import (
 )
 from evaluation.populations import PEOPLE, SIMULATED
 from evaluation.study_files import ACTIVE
+from projects.models import Project
 
 __all__ = [
     "PEOPLE",
@@ -41,6 +42,7 @@ class Study(models.Model):
     sources = models.ManyToManyField(SourceImage, related_name="studies")
     reconstructions = models.ManyToManyField(Reconstruction, related_name="studies")
     campaign = models.OneToOneField(Campaign, models.PROTECT, related_name="study")
+    project = models.ForeignKey(Project, models.PROTECT, related_name="studies")
     launched_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="studies"
     )

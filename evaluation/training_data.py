@@ -56,13 +56,16 @@ def is_held_out(sha256: str, *, seed: int = HELD_OUT_SEED) -> bool:
 
 
 def judgments(population: str, study: Study | None = None) -> QuerySet[Judgment]:
-    """The judgments of a population that count as votes, of one study or of all."""
+    """The judgments of a population that count as votes: of one study, or of all in projects that
+    train the metric."""
     found = Judgment.objects.filter(
         assignment__purpose=Purpose.MEASURE,
         assignment__annotator__is_simulated=population == SIMULATED,
         assignment__task__campaign__study__isnull=False,
     )
-    return found if study is None else found.filter(assignment__task__campaign=study.campaign_id)
+    if study is None:
+        return found.filter(assignment__task__campaign__study__project__trains_metric=True)
+    return found.filter(assignment__task__campaign=study.campaign_id)
 
 
 def newest_judgment(population: str) -> int:
@@ -81,7 +84,8 @@ def gather(population: str, study: Study | None = None) -> list[Gathered]:
 
     Raises NothingToTrainOn if there are none.
     """
-    studies = Study.objects.select_related("campaign").order_by("id")
+    studies = Study.objects.filter(project__trains_metric=True).select_related("campaign")
+    studies = studies.order_by("id")
     numbers: Counter = Counter()
     found = []
     with _one_moment():

@@ -27,6 +27,7 @@ from evaluation.metric_versions import in_service
 from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.study_files import InvalidStudy
+from projects.access import current
 
 State = Reconstruction.State
 
@@ -52,13 +53,16 @@ class SignIn(LoginView):
 @never_cache
 @require_GET
 def studies(request: HttpRequest) -> HttpResponse:
+    project = current(request)
+    if project is None:
+        return redirect("projects")
     listed = [
         {
             "study": study,
             "judgments": study.judgment_counts(),
             "encoding": study.encoding_progress(),
         }
-        for study in Study.objects.select_related("campaign")
+        for study in Study.objects.filter(project=project).select_related("campaign")
     ]
     return render(request, "evaluation/studies.html", {"studies": listed})
 
@@ -68,12 +72,19 @@ def studies(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_study(request: HttpRequest) -> HttpResponse:
     """Launch a study by a form: the same check and the same launch as a study file's."""
+    project = current(request, Role.RESEARCHER)
+    if project is None:
+        return redirect("projects")
     # After an upload, its collection is the one that is meant.
-    form = StudyForm(request.POST or None, initial={"images": request.GET.get("collection")})
+    form = StudyForm(
+        request.POST or None, project=project, initial={"images": request.GET.get("collection")}
+    )
     if request.method == "POST" and form.is_valid():
         try:
-            sources = launching.collection_sources(form.specification.images)
-            study, is_new = launching.launch(form.specification, sources, by=request.user)
+            sources = launching.collection_sources(form.specification.images, project)
+            study, is_new = launching.launch(
+                form.specification, sources, by=request.user, project=project
+            )
         except InvalidStudy as error:
             form.add_problems(error.problems)
         else:
@@ -89,12 +100,15 @@ def new_study(request: HttpRequest) -> HttpResponse:
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
     """Photographs into a collection; each that cannot be used is named."""
+    project = current(request, Role.RESEARCHER)
     form = UploadForm(request.POST, request.FILES)
+    if project is None:
+        return redirect("projects")
     if not form.is_valid():
         for problems in form.errors.values():
             messages.error(request, " ".join(problems))
         return redirect("new-study")
-    result = form.save()
+    result = form.save(project)
     for name, reason in result.skipped:
         messages.error(request, f"{name} was skipped: {reason}.")
     if result.sources:
@@ -157,14 +171,14 @@ def retry(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def close(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.close(study_of(request, slug, Role.RESEARCHER))
+    launching.close(study_of(request, slug, Role.RESEARCHER), by=request.user)
     return redirect("study", slug=slug)
 
 
 @login_required
 @require_POST
 def reopen(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.reopen(study_of(request, slug, Role.RESEARCHER))
+    launching.reopen(study_of(request, slug, Role.RESEARCHER), by=request.user)
     return redirect("study", slug=slug)
 
 

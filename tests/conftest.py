@@ -6,6 +6,10 @@ import pytest
 from django.test.utils import setup_databases, teardown_databases
 from hypothesis import HealthCheck, settings
 
+from projects.access import default_project
+from projects.models import Membership
+from projects.roles import Role
+
 everywhere = settings(
     deadline=None,  # machines differ, and no test asserts a time
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -34,7 +38,9 @@ def django_db_setup(django_test_environment, django_db_modify_db_settings, djang
 def researcher(django_user_model, settings):
     # The default hasher is slow by design, and no test is about it.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    return django_user_model.objects.create_user("researcher", password="a long password")
+    made = django_user_model.objects.create_user("researcher", password="a long password")
+    Membership.objects.create(project=default_project(), user=made, role=Role.OWNER)
+    return made
 
 
 @pytest.fixture

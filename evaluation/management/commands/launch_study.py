@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.launching import EncodingFailed, find_sources, launch, wait_until_open
 from evaluation.links import annotation_link, study_page
 from evaluation.study_files import InvalidStudy, read_study_file
+from projects.access import NoSuchProject, default_project, find_project
 
 
 class Command(BaseCommand):
@@ -13,15 +14,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("study", type=Path, metavar="STUDY.toml")
+        parser.add_argument("--project", help="whose it is; else that of the first project")
         parser.add_argument("--no-wait", action="store_true", help="return while it encodes")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *, study: Path, **options):
         try:
             specification = read_study_file(study)
-            sources = find_sources(specification.images, progress=self.stderr.write)
-            launched, is_new = launch(specification, sources)
-        except InvalidStudy as error:
+            project = find_project(options["project"]) if options["project"] else default_project()
+            sources = find_sources(
+                specification.images, project=project, progress=self.stderr.write
+            )
+            launched, is_new = launch(specification, sources, project=project)
+        except (InvalidStudy, NoSuchProject) as error:
             raise CommandError(str(error)) from None
         if not options["no_wait"]:
             try:

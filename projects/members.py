@@ -1,0 +1,88 @@
+"""A project's people: who takes part, in which role."""
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.tokens import default_token_generator
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+from django.utils.text import slugify
+
+from projects import audit
+from projects.models import Membership, Project
+from projects.roles import Role
+
+
+class CannotChange(Exception):
+    """A change of a project that is refused; the message says why."""
+
+
+def create_project(name: str, *, by) -> Project:
+    """Make a project, whose owner is who made it. Raises CannotChange if its name is taken."""
+    slug = slugify(name)
+    if not slug:
+        raise CannotChange("A name needs a letter from a to z or a digit.")
+    try:
+        with transaction.atomic():
+            project = Project.objects.create(name=name, slug=slug)
+            Membership.objects.create(project=project, user=by, role=Role.OWNER)
+            audit.record("made the project", project, by=by, project=project)
+    except IntegrityError:
+        raise CannotChange("Another project has this name, or one too like it.") from None
+    return project
+
+
+@transaction.atomic
+def add_member(project: Project, username: str, role: Role, *, by, email: str = ""):
+    """Let somebody take part; makes an account if there is none. Returns it, and whether it is new.
+
+    Raises CannotChange if they take part already.
+    """
+    accounts = get_user_model().objects
+    user, is_new = accounts.get_or_create(username=username, defaults={"email": email})
+    if is_new:
+        user.set_unusable_password()
+        user.save()
+    _, joined = Membership.objects.get_or_create(
+        project=project, user=user, defaults={"role": role}
+    )
+    if not joined:
+        raise CannotChange(f"{username} takes part already.")
+    audit.record("added a member", user, by=by, project=project, role=role)
+    return user, is_new
+
+
+@transaction.atomic
+def change_role(membership: Membership, role: Role, *, by) -> None:
+    """Raises CannotChange if the project would have no owner."""
+    before = membership.role
+    if role != Role.OWNER:
+        _keep_an_owner(membership)
+    membership.role = role
+    membership.save()
+    changed = {"before": before, "after": role}
+    audit.record("changed a role", membership.user, by=by, project=membership.project, **changed)
+
+
+@transaction.atomic
+def remove_member(membership: Membership, *, by) -> None:
+    """Raises CannotChange if the project would have no owner."""
+    _keep_an_owner(membership)
+    audit.record("removed a member", membership.user, by=by, project=membership.project)
+    membership.delete()
+
+
+def _keep_an_owner(leaving: Membership) -> None:
+    # Locked, or two owners could each remove the other.
+    owners = Membership.objects.select_for_update().filter(project=leaving.project, role=Role.OWNER)
+    if [each.id for each in owners.order_by("id")] == [leaving.id]:
+        raise CannotChange("A project needs an owner: make somebody else one first.")
+
+
+def password_link(user) -> str:
+    """The path of a page where somebody sets the first password of their account, once, within
+    PASSWORD_RESET_TIMEOUT. Raises CannotChange if the account was used: it is theirs alone."""
+    if user.last_login is not None or user.has_usable_password():
+        raise CannotChange(f"{user} has signed in before: their password is theirs alone.")
+    name = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("set-password", args=[name, default_token_generator.make_token(user)])

@@ -1,0 +1,26 @@
+from django.urls import path
+
+from projects import views
+
+urlpatterns = [
+    path("projects", views.projects, name="projects"),
+    path("projects/choose", views.choose, name="choose-project"),
+    path("projects/<slug:slug>/", views.project, name="project"),
+    path("projects/<slug:slug>/settings", views.change_settings, name="project-settings"),
+    path("projects/<slug:slug>/audit", views.audit_log, name="audit"),
+    path("projects/<slug:slug>/members", views.add_member, name="add-member"),
+    path("projects/<slug:slug>/members/<int:user_id>/role", views.change_role, name="change-role"),
+    path(
+        "projects/<slug:slug>/members/<int:user_id>/remove",
+        views.remove_member,
+        name="remove-member",
+    ),
+    path(
+        "projects/<slug:slug>/members/<int:user_id>/link",
+        views.password_link,
+        name="password-link",
+    ),
+    path(
+        "set-password/<str:uidb64>/<str:token>/", views.SetPassword.as_view(), name="set-password"
+    ),
+]

@@ -1,0 +1,182 @@
+"""Pages of projects: whose they are, and what was changed in them."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import PasswordResetConfirmView
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from projects import audit, members
+from projects.access import CURRENT, may, projects_of, require
+from projects.forms import MemberForm, ProjectForm, RoleForm, SettingsForm
+from projects.members import CannotChange
+from projects.models import Project
+from projects.roles import Role
+
+ENTRIES_A_PAGE = 50
+
+
+class SetPassword(PasswordResetConfirmView):
+    """Where the link leads that a new member is given."""
+
+    template_name = "projects/set_password.html"
+    success_url = reverse_lazy("login")
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def projects(request: HttpRequest) -> HttpResponse:
+    """Whose projects they are, and a form for a new one."""
+    form = ProjectForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = members.create_project(form.cleaned_data["name"], by=request.user)
+        except CannotChange as error:
+            form.add_error("name", str(error))
+        else:
+            request.session[CURRENT] = made.id
+            return redirect("project", slug=made.slug)
+    held = {each.project_id: each for each in request.user.memberships.all()}
+    listed = [(each, held.get(each.id)) for each in projects_of(request.user)]
+    context = {"projects": listed, "form": form}
+    status = 422 if form.errors else 200
+    return render(request, "projects/projects.html", context, status=status)
+
+
+@login_required
+@require_POST
+def choose(request: HttpRequest) -> HttpResponse:
+    """Look at another project from now on."""
+    chosen = get_object_or_404(projects_of(request.user), slug=request.POST.get("project", ""))
+    request.session[CURRENT] = chosen.id
+    return redirect("studies")
+
+
+@login_required
+@never_cache
+@require_GET
+def project(request: HttpRequest, slug: str) -> HttpResponse:
+    return _page(request, _project(request, slug))
+
+
+def _page(
+    request: HttpRequest, found: Project, *, form: MemberForm | None = None, status: int = 200
+) -> HttpResponse:
+    context = {
+        "project": found,
+        "memberships": found.memberships.select_related("user"),
+        "roles": Role.choices,
+        "is_owner": may(request.user, found, Role.OWNER),
+        "form": form or MemberForm(),
+        "settings": SettingsForm(instance=found),
+        "link": request.session.pop("password_link", None),
+    }
+    return render(request, "projects/project.html", context, status=status)
+
+
+@login_required
+@never_cache
+@require_GET
+def audit_log(request: HttpRequest, slug: str) -> HttpResponse:
+    """Who changed what, the newest first."""
+    found = _project(request, slug)
+    entries = Paginator(found.audit.all(), ENTRIES_A_PAGE)
+    context = {"project": found, "page": entries.get_page(request.GET.get("page"))}
+    return render(request, "projects/audit.html", context)
+
+
+@login_required
+@require_POST
+def change_settings(request: HttpRequest, slug: str) -> HttpResponse:
+    found = _project(request, slug, Role.OWNER)
+    form = SettingsForm(request.POST, instance=found)
+    if form.is_valid():
+        changed = form.save()
+        audit.record(
+            "changed settings",
+            changed,
+            by=request.user,
+            project=changed,
+            trains_metric=changed.trains_metric,
+        )
+        messages.success(request, "The settings are kept.")
+    return redirect("project", slug=slug)
+
+
+@login_required
+@require_POST
+def add_member(request: HttpRequest, slug: str) -> HttpResponse:
+    found = _project(request, slug, Role.OWNER)
+    form = MemberForm(request.POST)
+    if form.is_valid():
+        try:
+            user, is_new = members.add_member(found, by=request.user, **form.cleaned_data)
+        except CannotChange as error:
+            form.add_error("username", str(error))
+        else:
+            if is_new:
+                _show_link(request, user)
+            messages.success(request, f"{user} takes part.")
+            return redirect("project", slug=slug)
+    return _page(request, found, form=form, status=422)
+
+
+@login_required
+@require_POST
+def change_role(request: HttpRequest, slug: str, user_id: int) -> HttpResponse:
+    found = _project(request, slug, Role.OWNER)
+    membership = get_object_or_404(found.memberships, user=user_id)
+    form = RoleForm(request.POST)
+    if form.is_valid():
+        _told(request, members.change_role, membership, form.cleaned_data["role"])
+    else:
+        messages.error(request, "There is no such role.")
+    return redirect("project", slug=slug)
+
+
+@login_required
+@require_POST
+def remove_member(request: HttpRequest, slug: str, user_id: int) -> HttpResponse:
+    """Owners remove anybody, everybody themselves."""
+    is_own = user_id == request.user.id
+    found = _project(request, slug, Role.VIEWER if is_own else Role.OWNER)
+    _told(request, members.remove_member, get_object_or_404(found.memberships, user=user_id))
+    return redirect("projects" if is_own else "project", **({} if is_own else {"slug": slug}))
+
+
+@login_required
+@require_POST
+def password_link(request: HttpRequest, slug: str, user_id: int) -> HttpResponse:
+    """Another link to set the first password of an account."""
+    found = _project(request, slug, Role.OWNER)
+    membership = get_object_or_404(found.memberships, user=user_id)
+    try:
+        _show_link(request, membership.user)
+    except CannotChange as error:
+        messages.error(request, str(error))
+    return redirect("project", slug=slug)
+
+
+def _show_link(request: HttpRequest, user) -> None:
+    """On the next page, once, to who asked for it."""
+    link = settings.CLOSER_URL + members.password_link(user)
+    request.session["password_link"] = [user.get_username(), link]
+
+
+def _told(request: HttpRequest, change, *given: object) -> None:
+    try:
+        change(*given, by=request.user)
+    except CannotChange as error:
+        messages.error(request, str(error))
+
+
+def _project(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Project:
+    found = get_object_or_404(Project, slug=slug)
+    require(request.user, found, role)
+    return found

@@ -1,0 +1,195 @@
+"""Every address, walked by everybody: who may have it, and who is told nothing of it."""
+
+from collections import deque
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from codecs_registry.models import Collection
+from codecs_registry.tasks import encode_owed
+from evaluation import metric_tasks
+from evaluation.models import DifferenceMap, Study, TrainingRun
+from projects.access import default_project
+from projects.models import Membership, Project
+from projects.roles import Role
+from tests import factories
+from tests.metric_factories import metric, stored_version
+
+pytestmark = pytest.mark.django_db
+
+PUBLIC, SIGNED_IN = "public", "signed in"
+VIEWER, RESEARCHER, OWNER = Role
+# The least that somebody must be, by the address's name and method; a new address needs a line.
+NEEDED = {
+    # The annotators' own: whoever has the link.
+    "GET welcome": PUBLIC, "GET judge": PUBLIC, "POST screen": PUBLIC, "GET my-data": PUBLIC,
+    "GET my-data-json": PUBLIC, "POST next-assignments": PUBLIC, "POST judgments": PUBLIC,
+    "POST give-back": PUBLIC, "GET stimulus": PUBLIC, "GET words": PUBLIC,
+    "GET login": PUBLIC, "POST logout": PUBLIC, "GET set-password": PUBLIC, "GET healthz": PUBLIC,
+    # Anybody's who has an account, each sees what is theirs.
+    "GET projects": SIGNED_IN, "POST choose-project": SIGNED_IN, "GET codecs": SIGNED_IN,
+    "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN, "GET studies": SIGNED_IN,
+    "GET rate-distortion-csv": SIGNED_IN, "POST distance": SIGNED_IN,
+    # Of a project.
+    "GET project": VIEWER, "GET audit": VIEWER, "POST project-settings": OWNER,
+    "POST add-member": OWNER, "POST change-role": OWNER, "POST remove-member": OWNER,
+    "POST password-link": OWNER,
+    # Of its photographs.
+    "GET image": VIEWER, "GET original-png": VIEWER, "GET thumbnail": VIEWER,
+    "GET decoded-png": VIEWER, "GET bitstream": VIEWER,
+    # Of its studies.
+    "GET new-study": RESEARCHER, "POST upload": RESEARCHER,
+    "GET study": VIEWER, "GET stimuli": VIEWER, "GET scoring-progress": VIEWER,
+    "GET differences": VIEWER, "GET difference-png": VIEWER, "GET report": VIEWER,
+    "GET analysis-json": VIEWER, "GET judgments-csv": VIEWER, "GET judgments-jsonl": VIEWER,
+    "GET dataset-zip": VIEWER,
+    "POST retry": RESEARCHER, "POST close": RESEARCHER, "POST reopen": RESEARCHER,
+    "GET annotators": RESEARCHER, "GET payments": RESEARCHER, "POST invite": RESEARCHER,
+    "POST renew-link": RESEARCHER, "POST revoke": RESEARCHER, "POST withdraw-annotator": RESEARCHER,
+    "POST restore": RESEARCHER,
+    # Of the metric that its judgments train.
+    "GET metrics": VIEWER, "GET training": VIEWER, "GET metric": VIEWER, "GET metric-file": VIEWER,
+    "GET metric-pairs": VIEWER, "GET hardest-picture": VIEWER,
+    "POST serve-bundled": RESEARCHER, "POST retraining-rule": RESEARCHER,
+    "POST train-now": RESEARCHER, "POST training-retry": RESEARCHER,
+    "POST training-discard": RESEARCHER, "POST put-in-service": RESEARCHER,
+}  # fmt: skip
+OF_PROJECTS = {"project", "audit", "project-settings", "add-member", "change-role", "remove-member",
+               "password-link"}  # fmt: skip
+SIGN_IN = "is asked to sign in"
+PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
+OF_NEW_STUDIES = {"GET new-study", "POST upload"}  # a stranger has a project of their own for them
+WITHOUT_OBJECT = {"GET hardest-picture", "GET metric-pairs"}  # not found by those who may, too
+
+
+@dataclass
+class World:
+    study: Study
+    arguments: dict[str, object]
+    clients: dict[str, Client]
+
+
+@pytest.fixture
+def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
+    settings.CLOSER_DATA = tmp_path
+    monkeypatch.setattr(encode_owed, "delay", lambda: None)  # no worker listens
+    monkeypatch.setattr(metric_tasks, "wake", lambda task: None)
+    lab = default_project()
+    other = Project.objects.create(name="Other", slug="other", trains_metric=False)
+    clients = {"anonymous": Client()}
+    users = {}
+    for name, project, role in (
+        ("stranger", other, OWNER),
+        *(
+            ("member", lab, VIEWER),
+            ("viewer", lab, VIEWER),
+            ("researcher", lab, RESEARCHER),
+            ("owner", lab, OWNER),
+        ),
+    ):
+        users[name] = django_user_model.objects.create_user(name)
+        Membership.objects.create(project=project, user=users[name], role=role)
+        clients[name] = Client()
+        clients[name].force_login(users[name])
+    study = factories.study()
+    source = study.sources.first()
+    Collection.objects.create(name="sea", project=lab).sources.add(*study.sources.all())
+    made = source.reconstructions.first()
+    annotator = factories.annotator(study.campaign)
+    clients["annotator"] = Client()
+    clients["annotator"].get(reverse("judge", args=[annotator.token]))
+    version = stored_version(metric=metric())
+    drawn = DifferenceMap.objects.create(
+        version=version, reconstruction=made, picture=source.png, largest=1, distance=1
+    )
+    run = TrainingRun.objects.create(
+        name="next", population="people", settings=version.settings, last_judgment=0
+    )
+    arguments = {
+        "slug": study.slug,
+        "source_id": source.id,
+        "reconstruction_id": made.id,
+        "token": annotator.token,
+        "annotator_id": annotator.id,
+        "user_id": users["member"].id,
+        "population": "people",
+        "run_id": run.id,
+        "map_id": drawn.id,
+        "name": version.name,
+        "number": 0,
+        "side": "p0",
+        "position": "left",
+        "uidb64": "MQ",
+    }
+    return World(study, arguments, clients)
+
+
+def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
+    for each in (resolver or get_resolver()).url_patterns:
+        if isinstance(each, URLPattern):
+            yield each
+        else:
+            yield from patterns(each)
+
+
+def test_every_address_says_who_may_have_it():
+    names = {each.name for each in patterns()}
+    told = {each.split()[1] for each in NEEDED}
+    assert names == told
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_each_has_what_they_may_and_is_told_nothing_of_the_rest(world, who):
+    wrong = []
+    for address, needed in NEEDED.items():
+        status = answered(world, who, *address.split())
+        if allows(needed, who) or (who == "stranger" and address in OF_NEW_STUDIES):
+            missing = needed in Role.values and address not in WITHOUT_OBJECT and status == 404
+            is_right = status not in (SIGN_IN, 401, 403) and not missing
+        elif who in ("anonymous", "annotator"):
+            is_right = status in (SIGN_IN, 401, 403)
+        else:
+            is_right = status == (404 if who == "stranger" else 403)
+        if not is_right:
+            wrong.append(f"{address}: {status}")
+    assert not wrong
+
+
+def allows(needed: str, who: str) -> bool:
+    if needed == PUBLIC:
+        return True
+    if needed == SIGNED_IN:
+        return who not in ("anonymous", "annotator")
+    roles = {"viewer": VIEWER, "researcher": RESEARCHER, "owner": OWNER}
+    return who in roles and roles[who] in Role(needed).or_more
+
+
+def answered(world: World, who: str, method: str, name: str) -> int | str:
+    """The answer's status, or SIGN_IN; whatever it changed is undone."""
+    arguments = world.arguments
+    if name in OF_PROJECTS:
+        arguments = arguments | {"slug": default_project().slug}
+    if name == "welcome":
+        arguments = arguments | {"token": world.study.campaign.token}
+    wanted = next(each for each in patterns() if each.name == name).pattern.converters
+    address = reverse(name, kwargs={each: arguments[each] for each in wanted})
+    client = Client()
+    client.cookies = deepcopy(world.clients[who].cookies)  # signing out changes them
+    with transaction.atomic():
+        response = client.get(address) if method == "GET" else client.post(address)
+        transaction.set_rollback(True)
+    if response.streaming:
+        deque(response.streaming_content, maxlen=0)  # closes the file, too
+    asks = response.status_code == 302 and response.url.startswith(f"{reverse('login')}?next=")
+    return SIGN_IN if asks else response.status_code
+
+
+def test_a_link_that_is_not_the_annotators_leads_nowhere(world):
+    for name in ("judge", "my-data"):
+        address = reverse(name, args=[world.arguments["token"]])
+        assert Client().get(address[:-3] + "xyz").status_code == 404
