@@ -31,6 +31,7 @@ NEEDED = {
     "GET my-data-json": PUBLIC, "POST next-assignments": PUBLIC, "POST judgments": PUBLIC,
     "POST give-back": PUBLIC, "GET stimulus": PUBLIC, "GET words": PUBLIC,
     "GET login": PUBLIC, "POST logout": PUBLIC, "GET set-password": PUBLIC, "GET healthz": PUBLIC,
+    "GET sign-in-elsewhere": PUBLIC, "GET signed-in-elsewhere": PUBLIC,
     # Anybody's who has an account, each sees what is theirs.
     "GET projects": SIGNED_IN, "POST choose-project": SIGNED_IN, "GET codecs": SIGNED_IN,
     "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN, "GET studies": SIGNED_IN,
