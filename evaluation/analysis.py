@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 
 from django.db.models import Count, Max, Min, Q
@@ -15,6 +15,7 @@ from evaluation.models import SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.statistics import Comparisons, Judgments, Rankings
 from evaluation.statistics.options import Options
+from evaluation.statistics.shares import summarise_shares, without_annotators
 from evaluation.statistics.summary import empty_stratum, summarise
 
 
@@ -44,7 +45,7 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
 def analyse_file(judgments: Judgments, *, name: str, options: Options | None = None) -> dict:
     """Analyse a file of judgments that was read; what of it was left out is told."""
     result = _with_provenance(
-        summarise(judgments.comparisons, judgments.rankings, options, repeats=judgments.repeats),
+        _summarise_file(judgments, options),
         options,
         file=name,
         format=judgments.format,
@@ -57,6 +58,18 @@ def analyse_file(judgments: Judgments, *, name: str, options: Options | None = N
     }
     result["malformed"] = [asdict(each) for each in judgments.malformed]
     return result
+
+
+def _summarise_file(judgments: Judgments, options: Options | None) -> dict:
+    if judgments.shares is not None:
+        return summarise_shares(judgments.shares, options)
+    if judgments.names_annotators:
+        return summarise(
+            judgments.comparisons, judgments.rankings, options, repeats=judgments.repeats
+        )
+    # Nobody can be looked at, or left out, who is not named.
+    options = replace(options or Options(), screen="none")
+    return without_annotators(summarise(judgments.comparisons, None, options))
 
 
 def _with_provenance(result: dict, options: Options | None, **about: object) -> dict:
