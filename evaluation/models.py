@@ -8,6 +8,7 @@ from django.db import models
 
 from annotation.models import Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+from evaluation.import_models import ImportedJudgments, ImportPreview
 from evaluation.metric_models import (
     DifferenceMap,
     MetricVersion,
@@ -23,6 +24,8 @@ __all__ = [
     "PEOPLE",
     "SIMULATED",
     "DifferenceMap",
+    "ImportPreview",
+    "ImportedJudgments",
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from evaluation import annotator_views, metric_views, views
+from evaluation import annotator_views, import_views, metric_views, views
 from evaluation.metric_api import Distance
 
 urlpatterns = [
@@ -42,6 +42,16 @@ urlpatterns = [
         metric_views.differences,
         name="differences",
     ),
+    path("imports/", import_views.imports, name="imports"),
+    path("imports/new", import_views.new_import, name="new-import"),
+    path("imports/preview", import_views.preview, name="import-preview"),
+    path("imports/preview/failing.csv", import_views.failing_rows, name="import-failing"),
+    path("imports/preview/discard", import_views.discard, name="discard-import"),
+    path("imports/<int:import_id>/", import_views.imported, name="import"),
+    path("imports/<int:import_id>/results.json", import_views.import_json, name="import-json"),
+    path("imports/<int:import_id>/report.html", import_views.import_report, name="import-report"),
+    path("imports/<int:import_id>/file", import_views.import_file, name="import-file"),
+    path("imports/<int:import_id>/remove", import_views.remove_import, name="remove-import"),
     path("metrics", metric_views.metrics, name="metrics"),
     path("metrics/bundled", metric_views.serve_bundled, name="serve-bundled"),
     path("metrics/rules/<str:population>", metric_views.set_rule, name="retraining-rule"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from sys import intern
 from typing import IO, Any
 
-from evaluation.statistics.comparisons import Comparisons, InvalidComparisons
+from evaluation.statistics.comparisons import Comparisons, InvalidComparisons, picture_of
 from evaluation.statistics.file_formats import FORMATS, Rows, truth
 from evaluation.statistics.rankings import Rankings, places_of
 from evaluation.statistics.shares import Shares, judgments_of
@@ -98,7 +98,8 @@ def read_judgments(
     simulated : take only the rows whose column `simulated` says so (True) or not (False); without
         that column, all rows are people's. None takes all, but refuses a file that holds both.
     columns : where the file calls a format's column otherwise: its name in the file, by the
-        format's. Not for formats without a header.
+        format's; "" where the file has none, whatever its header says. Not for formats without a
+        header.
     labels : a row with another label than these is malformed; gold questions may compare others.
 
     Columns stand in any order; others are ignored, and so are empty lines and spaces around a
@@ -206,7 +207,10 @@ def _hold_to(labels: Labels, rows: Rows, columns: dict[str, Sequence[Any]]) -> N
     is_gold = [bool(each) for each in columns.get("expected", [""] * len(rows.lines))]
 
     def one_of(allowed: Collection[str], label: str | None, is_gold: bool) -> None:
-        if not is_gold and label is not None and label.strip() not in allowed:
+        if is_gold or label is None:
+            return
+        # A part of a picture belongs where the picture does.
+        if label.strip() not in allowed and picture_of(label.strip()) not in allowed:
             raise ValueError(f"{reprlib.repr(label)} is none of the study's")
 
     def all_of(allowed: Collection[str], ranking: str | None) -> None:
@@ -278,9 +282,19 @@ def header_of(first: list[str], name: str) -> tuple[list[str], bool]:
     return values, True
 
 
+def resembled(header: list[str]) -> str:
+    """The format of which a header names the largest share of columns."""
+
+    def named(name: str) -> float:
+        required = FORMATS[name].required
+        return sum(column in header for column in required) / len(required)
+
+    return max(FORMATS, key=named)
+
+
 def _in_our_words(header: list[str], renamed: Mapping[str, str]) -> list[str]:
     """A header in which the columns that are called otherwise have the format's names."""
-    ours = {theirs: column for column, theirs in renamed.items()}
+    ours = {theirs: column for column, theirs in renamed.items() if theirs}
     # A column of that name that is not the one that is meant is none.
     return [ours.get(each, "" if each in renamed else each) for each in header]
 
@@ -288,12 +302,7 @@ def _in_our_words(header: list[str], renamed: Mapping[str, str]) -> list[str]:
 def _known_columns(header: list[str], name: str) -> tuple[str, list[str]]:
     """The name of the format, and which of its columns the header names."""
     if name == "auto":
-        share = {
-            each: sum(column in header for column in FORMATS[each].required)
-            / len(FORMATS[each].required)
-            for each in FORMATS
-        }
-        name = max(share, key=share.__getitem__)
+        name = resembled(header)
     elif name not in FORMATS:
         raise ValueError(f"format: expected auto, {', '.join(FORMATS)}, found {name!r}")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):

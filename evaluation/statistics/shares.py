@@ -25,6 +25,8 @@ from evaluation.statistics.scale_summary import Document, absent
 from evaluation.statistics.summary import empty_stratum
 
 NO_VOTES = "the file tells shares of votes, and not of how many votes they are"
+ROUNDING = 0.005 + 1e-9
+"""Of shares in files: two decimals at least."""
 NOBODY = "the file does not say who judged"
 
 
@@ -83,10 +85,15 @@ def judgments_of(
     """As many judgments as there were votes, by nobody in particular; half a vote for each side is
     a tie.
 
-    share : of the votes for left, in [0, 1]; share * votes is a number of halves, but for rounding.
+    share : of the votes for left, in [0, 1]; share * votes is a whole number or a half, but for
+        ROUNDING of the share. Where both are as near as that, it is the whole number: no tie is
+        made of what may be none.
     """
     count = np.asarray(votes, dtype=np.int64)
-    halves = np.rint(2 * np.asarray(share, dtype=np.float64) * count).astype(np.int64)
+    exact = np.asarray(share, dtype=np.float64) * count
+    whole = np.rint(exact)
+    is_whole = np.abs(exact - whole) <= ROUNDING * count
+    halves = np.where(is_whole, 2 * whole, np.rint(2 * exact)).astype(np.int64)
     ties = halves % 2
     for_left = halves // 2
     return Comparisons.from_columns(
