@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from codecs_registry import blobs
 from codecs_registry.responses import csv_lines, download
-from evaluation import importing
+from evaluation import import_results, importing
 from evaluation.access import Role, study_of
 from evaluation.import_forms import (
     JUDGED_BY,
@@ -187,30 +187,42 @@ def _same_address(request: HttpRequest) -> str:
 def imported(request: HttpRequest, import_id: int) -> HttpResponse:
     """An import: where it came from, and the same results as those of a study."""
     from evaluation.analysis import analyse_study
-    from evaluation.import_words import cannot_be_had, read_aloud
     from evaluation.reports import results_context
     from evaluation.statistics.file_formats import FORMATS
 
     found = import_of(request, import_id, Role.VIEWER)
-    judgments = importing.read_again(found)
-    analysis = importing.analyse(found, judgments)
     context = {
         "imported": found,
         "format": FORMATS[found.format],
-        "judgments": judgments,
-        "cannot_be_had": cannot_be_had(judgments),
-        "read_aloud": read_aloud(judgments),
-        "has_shares_alone": judgments.shares is not None,
-        "most_shown": MOST_SHOWN,
-        "analysis": analysis,
         "is_simulated": found.is_simulated,
+        "most_shown": MOST_SHOWN,
     }
-    if judgments.shares is None:
+    try:
+        results = import_results.results(found, now=timezone.now())
+    except importing.InvalidComparisons as error:
+        return render(request, "evaluation/import.html", context | {"refusal": error})
+    if results is None:
+        return render(request, "evaluation/import.html", context | {"is_waiting": True})
+    analysis = results["analysis"]
+    context |= results | {"has_shares_alone": _has_shares_alone(analysis)}
+    if not context["has_shares_alone"]:
         context |= results_context(_shown(analysis), is_simulated=found.is_simulated)
     if found.study and found.study.judgment_counts()[PEOPLE]:
         own = analyse_study(found.study, population=PEOPLE)
-        context["beside"] = importing.beside(own, analysis)
+        context["beside"] = import_results.beside(own, analysis)
     return render(request, "evaluation/import.html", context)
+
+
+def _results_or_none(found: ImportedJudgments) -> dict | None:
+    """The results, or None where the import's page says why there are none."""
+    try:
+        return import_results.results(found, now=timezone.now())
+    except importing.InvalidComparisons:
+        return None
+
+
+def _has_shares_alone(analysis: dict) -> bool:
+    return analysis["counts"]["judgments"] is None
 
 
 class _UnknownNumber:
@@ -239,8 +251,10 @@ def _shown(analysis: dict) -> dict:
 def import_json(request: HttpRequest, import_id: int) -> HttpResponse:
     """What `analyse --comparisons FILE --json` prints."""
     found = import_of(request, import_id, Role.VIEWER)
-    analysis = importing.analyse(found, importing.read_again(found))
-    text = json.dumps(analysis, indent=2, allow_nan=False)
+    results = _results_or_none(found)
+    if results is None:
+        return redirect(found)
+    text = json.dumps(results["analysis"], indent=2, allow_nan=False)
     return download([text], "application/json", f"import-{found.id}-results.json")
 
 
@@ -252,10 +266,12 @@ def import_report(request: HttpRequest, import_id: int) -> HttpResponse:
     from evaluation.reports import report_html
 
     found = import_of(request, import_id, Role.VIEWER)
-    judgments = importing.read_again(found)
-    if judgments.shares is not None:
+    results = _results_or_none(found)
+    if results is None:
+        return redirect(found)
+    if _has_shares_alone(results["analysis"]):
         raise Http404("shares of an unknown number of votes have no report")
-    analysis = _shown(importing.analyse(found, judgments))
+    analysis = _shown(results["analysis"])
     page = report_html(analysis, title=found.name, is_simulated=found.is_simulated)
     return download([page], "text/html; charset=utf-8", f"import-{found.id}-report.html")
 

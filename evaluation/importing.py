@@ -239,32 +239,6 @@ def read_again(imported: ImportedJudgments) -> Judgments:
     return reading.read(blobs.read(imported.file))
 
 
-def analyse(imported: ImportedJudgments, judgments: Judgments) -> dict:
-    """What `analyse --comparisons` says of the file."""
-    from evaluation.analysis import analyse_file  # half a second that only results need
-
-    return analyse_file(judgments, name=imported.file_name)
-
-
-def beside(own: dict, imported: dict) -> list[dict]:
-    """Each codec's share of wins by a study's own people and by an import, side by side; the two
-    are never pooled."""
-    rows = []
-    for stratum, values in imported["strata"].items():
-        ours = own["strata"].get(stratum, {"win_share": []})["win_share"]
-        shares = {each["condition"]: each for each in ours}
-        rows += [
-            {
-                "stratum": stratum,
-                "condition": each["condition"],
-                "own": shares.get(each["condition"]),
-                "imported": each,
-            }
-            for each in values["win_share"]
-        ]
-    return rows
-
-
 def remove(imported: ImportedJudgments, *, by=None) -> None:
     """Forget an import. The file itself stays among the blobs, which are never deleted."""
     imported.delete()

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from codecs_registry import blobs
+from evaluation import import_results, tasks
 from evaluation.importing import KEPT, Reading, import_judgments
 from evaluation.models import ImportedJudgments, ImportPreview
 from tests import factories
@@ -207,7 +208,7 @@ def test_an_import_shows_the_results_that_the_command_prints(as_researcher, tmp_
     response = as_researcher.get(reverse("import-json", args=[found.id]))
     assert json.loads(b"".join(response.streaming_content)) == json.loads(out.getvalue())
     shown = as_researcher.get(found.get_absolute_url())
-    assert json.loads(json.dumps(shown.context["analysis"])) == json.loads(out.getvalue())
+    assert shown.context["analysis"] == json.loads(out.getvalue())
     assert "Share of wins" in shown.content.decode()
     file = as_researcher.get(reverse("import-file", args=[found.id]))
     assert b"".join(file.streaming_content) == TEXT.encode()
@@ -251,6 +252,46 @@ def test_an_import_of_a_study_stands_beside_it_and_is_linked_from_its_page(as_re
     page = as_researcher.get(reverse("study", args=["sea"]))
     assert found.get_absolute_url() in page.content.decode()
     assert page.context["counts"] == {"people": 2, "simulated": 0}
+
+
+def test_results_of_many_rows_are_computed_by_a_worker_asked_once_and_kept(
+    as_researcher, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(import_results, "AT_ONCE", 1)
+    monkeypatch.setattr(tasks.analyse_import, "delay", asked.append)
+    found = import_judgments(TEXT.encode(), file_name="a.csv", reading=Reading())
+    for _ in range(2):
+        shown = as_researcher.get(found.get_absolute_url()).content.decode()
+        assert "Being analysed" in shown
+        assert 'hx-trigger="every 2s"' in shown
+        address = reverse("import-json", args=[found.id])
+        assert as_researcher.get(address).url == found.get_absolute_url()
+    assert asked == [found.id]
+    later = found.imported_at + 2 * import_results.ASK_AGAIN
+    import_results.ask(found, now=later)
+    assert asked == [found.id] * 2, "a message that was lost is sent again"
+
+    tasks.analyse_import(found.id)
+    shown = as_researcher.get(found.get_absolute_url()).content.decode()
+    assert "Share of wins" in shown
+    assert "every 2s" not in shown
+    # Another version of the code computes them anew.
+    ImportedJudgments.objects.update(results_by="0.0")
+    found.refresh_from_db()
+    assert import_results.kept(found) is None
+
+
+def test_an_import_whose_study_no_longer_has_its_codecs_says_so(as_researcher):
+    study = factories.study()
+    text = f"{HEADER}\nann,{study.sources.first().name},0.37,avif,jpeg,right\n"
+    found = import_judgments(text.encode(), file_name="a.csv", reading=Reading(study=study))
+    study.codecs = ["webp"]
+    study.save()
+    shown = as_researcher.get(found.get_absolute_url()).content.decode()
+    assert "It can no longer be read" in shown
+    address = reverse("import-json", args=[found.id])
+    assert as_researcher.get(address).url == found.get_absolute_url()
 
 
 def test_simulated_judgments_are_marked_wherever_they_are_shown(as_researcher):
