@@ -136,7 +136,7 @@ def _reading(request: HttpRequest, kept: ImportPreview) -> importing.Reading:
     asked = request.GET
     study = kept.study
     if "study" in asked:
-        study = Study.objects.filter(slug=asked["study"]).first()
+        study = Study.objects.filter(slug=asked["study"].replace("\0", "")).first()
     if study:
         study_of(request, study.slug, Role.RESEARCHER)
     return importing.Reading(

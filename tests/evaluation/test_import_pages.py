@@ -129,6 +129,15 @@ def test_sides_that_a_file_confuses_are_set_right_by_selects(as_researcher):
     assert response.context["reading"].columns == {}
 
 
+@pytest.mark.parametrize("value", ["\0", "no-such", "😀", "a" * 3000])
+def test_an_address_that_asks_for_what_there_is_not_is_read_as_if_it_did_not(as_researcher, value):
+    upload(as_researcher, TEXT)
+    names = ("format", "study", "judged_by", "columns_of", "column-0")
+    response = look(as_researcher, **dict.fromkeys(names, value))
+    assert response.status_code == 200
+    assert "Import 2 rows" in response.content.decode()
+
+
 def test_a_column_chosen_twice_is_told(as_researcher):
     upload(as_researcher, TEXT)
     asked = {"format": "comparisons", "columns_of": "comparisons"}
