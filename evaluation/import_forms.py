@@ -7,6 +7,7 @@ from django import forms
 from evaluation.importing import MOST_BYTES
 from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.statistics.file_formats import FORMATS
+from projects.models import Project
 
 JUDGED_BY = {"": None, PEOPLE: False, SIMULATED: True}
 
@@ -18,7 +19,7 @@ class FileForm(forms.Form):
         widget=forms.ClearableFileInput(attrs={"accept": ".csv,.txt,text/csv"}),
     )
     study = forms.ModelChoiceField(
-        Study.objects,
+        Study.objects.none(),
         to_field_name="slug",
         required=False,
         empty_label="No study: it stands alone",
@@ -26,6 +27,10 @@ class FileForm(forms.Form):
         help_text="Of a study: rows that name other codecs, images or bit rates than its own fail. "
         "Its own judgments stay apart.",
     )
+
+    def __init__(self, *args, project: Project, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["study"].queryset = project.studies.all()
 
     def clean_file(self):
         file = self.cleaned_data["file"]

@@ -17,6 +17,9 @@ class ImportedJudgments(models.Model):
     """
 
     name = models.CharField(max_length=100)
+    project = models.ForeignKey(
+        "projects.Project", models.PROTECT, related_name="imported_judgments"
+    )
     study = models.ForeignKey(
         "evaluation.Study",
         models.CASCADE,
@@ -55,7 +58,7 @@ class ImportedJudgments(models.Model):
         verbose_name_plural = "imported judgments"
         constraints = [
             models.UniqueConstraint(
-                fields=["sha256", "study", "population"],
+                fields=["sha256", "project", "study", "population"],
                 nulls_distinct=False,
                 name="imported_judgments_once_a_study",
             ),

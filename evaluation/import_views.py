@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from codecs_registry import blobs
 from codecs_registry.responses import csv_lines, download
 from evaluation import import_results, importing
-from evaluation.access import Role, study_of
+from evaluation.access import Role
 from evaluation.import_forms import (
     JUDGED_BY,
     FileForm,
@@ -23,6 +23,8 @@ from evaluation.import_forms import (
     taken_twice,
 )
 from evaluation.models import PEOPLE, ImportedJudgments, ImportPreview, Study
+from projects.access import current, require
+from projects.models import Project
 
 MOST_SHOWN = 50
 """Failing rows on the page; the file of them has all."""
@@ -30,9 +32,10 @@ MOST_SHOWN = 50
 
 def import_of(request: HttpRequest, import_id: int, role: Role) -> ImportedJudgments:
     """The import of this number, if who asks has at least this role where it belongs."""
-    found = get_object_or_404(ImportedJudgments.objects.select_related("study"), id=import_id)
-    if found.study:
-        study_of(request, found.study.slug, role)
+    found = get_object_or_404(
+        ImportedJudgments.objects.select_related("study", "project"), id=import_id
+    )
+    require(request.user, found.project, role)
     return found
 
 
@@ -40,7 +43,10 @@ def import_of(request: HttpRequest, import_id: int, role: Role) -> ImportedJudgm
 @never_cache
 @require_GET
 def imports(request: HttpRequest) -> HttpResponse:
-    listed = ImportedJudgments.objects.select_related("study", "imported_by")
+    project = current(request)
+    if project is None:
+        return redirect("projects")
+    listed = project.imported_judgments.select_related("study", "imported_by")
     return render(request, "evaluation/imports.html", {"imports": listed})
 
 
@@ -49,16 +55,23 @@ def imports(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_import(request: HttpRequest) -> HttpResponse:
     """Upload a file to look at; nothing is imported by it."""
+    project = current(request, Role.RESEARCHER)
+    if project is None:
+        return redirect("projects")
     form = FileForm(
-        request.POST or None, request.FILES or None, initial={"study": request.GET.get("study")}
+        request.POST or None,
+        request.FILES or None,
+        project=project,
+        initial={"study": request.GET.get("study")},
     )
     if request.method == "POST" and form.is_valid():
-        study = form.cleaned_data["study"]
-        if study:
-            study_of(request, study.slug, Role.RESEARCHER)
         file = form.cleaned_data["file"]
         importing.keep_for_preview(
-            file.read(), file_name=file.name, study=study, by=request.user, now=timezone.now()
+            file.read(),
+            file_name=file.name,
+            study=form.cleaned_data["study"],
+            by=request.user,
+            now=timezone.now(),
         )
         return redirect("import-preview")
     status = 422 if form.errors else 200
@@ -70,12 +83,15 @@ def new_import(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def preview(request: HttpRequest) -> HttpResponse:
     """What the uploaded file would become (GET); import just that (POST)."""
+    project = current(request, Role.RESEARCHER)
     kept = ImportPreview.objects.select_related("study").filter(user=request.user).first()
+    if project is None:
+        return redirect("projects")
     if kept is None:
         messages.info(request, "There is no file to look at: choose one.")
         return redirect("new-import")
     content = bytes(kept.content)
-    reading = _reading(request, kept)
+    reading = _reading(request, kept, project)
     if request.method == "POST":
         if request.POST.get("digest") == reading.digest(content):
             return _import(request, kept, content, reading)
@@ -116,8 +132,9 @@ def _import(
 @require_GET
 def failing_rows(request: HttpRequest) -> HttpResponse:
     """All rows of the file that fail, as CSV."""
+    project = current(request, Role.RESEARCHER)
     kept = get_object_or_404(ImportPreview.objects.select_related("study"), user=request.user)
-    judgments = importing.dry_run(bytes(kept.content), _reading(request, kept)).judgments
+    judgments = importing.dry_run(bytes(kept.content), _reading(request, kept, project)).judgments
     if judgments is None:
         raise Http404("the file is refused as a whole")
     rows = ((each.line, each.reason) for each in judgments.malformed)
@@ -131,19 +148,19 @@ def discard(request: HttpRequest) -> HttpResponse:
     return redirect("imports")
 
 
-def _reading(request: HttpRequest, kept: ImportPreview) -> importing.Reading:
+def _reading(
+    request: HttpRequest, kept: ImportPreview, project: Project | None
+) -> importing.Reading:
     """How the address says that the file is read."""
     asked = request.GET
-    study = kept.study
-    if "study" in asked:
-        study = Study.objects.filter(slug=asked["study"].replace("\0", "")).first()
-    if study:
-        study_of(request, study.slug, Role.RESEARCHER)
+    slug = asked.get("study", kept.study.slug if kept.study else "")
+    study = Study.objects.filter(project=project, slug=slug.replace("\0", "")).first()
     return importing.Reading(
         format=format_asked(asked),
         columns=columns_asked(asked, importing.header(bytes(kept.content), format_asked(asked))),
         simulated=JUDGED_BY.get(asked.get("judged_by", "")),
         study=study,
+        project=project,
     )
 
 
@@ -165,7 +182,7 @@ def _context(request: HttpRequest, kept: ImportPreview, reading: importing.Readi
         "formats": [(name, each.label) for name, each in FORMATS.items()],
         "of_format": {**FORMATS[found.format].required, **FORMATS[found.format].optional},
         "taken_twice": taken_twice(request.GET, [each.name for each in found.columns]),
-        "studies": Study.objects.all(),
+        "studies": Study.objects.filter(project=reading.project),
         "judged_by": request.GET.get("judged_by", ""),
         "digest": reading.digest(content),
         "query": request.GET.urlencode(),

@@ -17,6 +17,9 @@ from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.statistics.comparisons import InvalidComparisons
 from evaluation.statistics.file_formats import FORMATS
 from evaluation.statistics.reading import Judgments, Labels, header_of, read_judgments, resembled
+from projects import audit
+from projects.access import default_project
+from projects.models import Project
 
 MOST_BYTES = 100 * 2**20
 """Of a file: about a million and a half judgments."""
@@ -41,12 +44,14 @@ class Reading:
     columns : the file's name of a format's column, by the format's; "": it is none of the file's.
     simulated : which judgments to take where a file holds both kinds; None: what there is.
     study : whose codecs, images and bit rates the file is held to; None: it stands alone.
+    project : whose it is, which is the study's if there is one; None: that of what commands make.
     """
 
     format: str = "auto"
     columns: Mapping[str, str] = field(default_factory=dict)
     simulated: bool | None = None
     study: Study | None = None
+    project: Project | None = None
 
     def digest(self, content: bytes) -> str:
         """Of the file and of all that decides what its rows become."""
@@ -56,6 +61,7 @@ class Reading:
             dict(self.columns),
             self.simulated,
             self.study and self.study.id,
+            self.project and self.project.id,
         ]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -189,7 +195,13 @@ def same_file(reading: Reading, judgments: Judgments | None) -> ImportedJudgment
 
 def _identity(reading: Reading, judgments: Judgments) -> dict:
     population = SIMULATED if judgments.is_simulated else PEOPLE
-    return {"sha256": judgments.sha256, "study": reading.study, "population": population}
+    study = reading.study
+    return {
+        "sha256": judgments.sha256,
+        "project": study.project if study else reading.project or default_project(),
+        "study": study,
+        "population": population,
+    }
 
 
 def import_judgments(
@@ -200,7 +212,7 @@ def import_judgments(
     by : the user who imports it, or None where a command does.
 
     Raises InvalidComparisons if no row can be used, AlreadyImported if the study (or, of files that
-    stand alone, anybody) has the same judgments already.
+    stand alone, the project) has the same judgments already.
     """
     judgments = reading.read(content)
     same = _identity(reading, judgments)
@@ -209,7 +221,7 @@ def import_judgments(
     file_name = _readable(file_name)
     try:
         with transaction.atomic():
-            return ImportedJudgments.objects.create(
+            imported = ImportedJudgments.objects.create(
                 **same,
                 name=_readable(name)[:100] or file_name[:100],
                 file_name=file_name,
@@ -223,6 +235,15 @@ def import_judgments(
                 set_aside=judgments.set_aside,
                 imported_by=by,
             )
+            audit.record(
+                "imported judgments",
+                imported,
+                by=by,
+                project=imported.project,
+                rows=imported.n_used,
+                sha256=imported.sha256,
+            )
+            return imported
     except IntegrityError:  # somebody was faster
         raise AlreadyImported(ImportedJudgments.objects.get(**same)) from None
 
@@ -241,7 +262,9 @@ def read_again(imported: ImportedJudgments) -> Judgments:
 
 def remove(imported: ImportedJudgments, *, by=None) -> None:
     """Forget an import. The file itself stays among the blobs, which are never deleted."""
-    imported.delete()
+    with transaction.atomic():
+        audit.record("removed imported judgments", imported, by=by, project=imported.project)
+        imported.delete()
 
 
 def keep_for_preview(

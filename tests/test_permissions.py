@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from codecs_registry.models import Collection
 from codecs_registry.tasks import encode_owed
 from evaluation import metric_tasks
+from evaluation.importing import Reading, import_judgments
 from evaluation.models import DifferenceMap, Study, TrainingRun
 from projects.access import default_project
 from projects.models import Membership, Project
@@ -53,6 +54,12 @@ NEEDED = {
     "GET annotators": RESEARCHER, "GET payments": RESEARCHER, "POST invite": RESEARCHER,
     "POST renew-link": RESEARCHER, "POST revoke": RESEARCHER, "POST withdraw-annotator": RESEARCHER,
     "POST restore": RESEARCHER,
+    # Of what was imported into it.
+    "GET imports": SIGNED_IN, "GET new-import": RESEARCHER, "POST new-import": RESEARCHER,
+    "GET import-preview": RESEARCHER, "POST import-preview": RESEARCHER,
+    "GET import-failing": RESEARCHER, "POST discard-import": SIGNED_IN,
+    "GET import": VIEWER, "GET import-json": VIEWER, "GET import-report": VIEWER,
+    "GET import-file": VIEWER, "POST remove-import": RESEARCHER,
     # Of the metric that its judgments train.
     "GET metrics": VIEWER, "GET training": VIEWER, "GET metric": VIEWER, "GET metric-file": VIEWER,
     "GET metric-pairs": VIEWER, "GET hardest-picture": VIEWER,
@@ -64,8 +71,11 @@ OF_PROJECTS = {"project", "audit", "project-settings", "add-member", "change-rol
                "password-link"}  # fmt: skip
 SIGN_IN = "is asked to sign in"
 PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
-OF_NEW_STUDIES = {"GET new-study", "POST upload"}  # a stranger has a project of their own for them
-WITHOUT_OBJECT = {"GET hardest-picture", "GET metric-pairs"}  # not found by those who may, too
+# A stranger has a project of their own for them.
+OF_NEW_STUDIES = {"GET new-study", "POST upload", "GET new-import", "POST new-import",
+                  "GET import-preview", "POST import-preview"}  # fmt: skip
+# Not found by those who may, too.
+WITHOUT_OBJECT = {"GET hardest-picture", "GET metric-pairs", "GET import-failing"}
 
 
 @dataclass
@@ -111,8 +121,14 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     run = TrainingRun.objects.create(
         name="next", population="people", settings=version.settings, last_judgment=0
     )
+    imported = import_judgments(
+        b"annotator,content,stratum,left,right,chosen\nann,x,1,j,w,left\n",
+        file_name="a.csv",
+        reading=Reading(project=lab),
+    )
     arguments = {
         "slug": study.slug,
+        "import_id": imported.id,
         "source_id": source.id,
         "reconstruction_id": made.id,
         "token": annotator.token,

@@ -15,13 +15,6 @@ pytestmark = pytest.mark.django_db
 TEXT = "who,content,stratum,left,right,chosen\nann,x,1,j,w,left\nann,x,1,j,w,maybe\n"
 
 
-@pytest.fixture(autouse=True)
-def _storage(settings, tmp_path):
-    settings.STORAGES = settings.STORAGES | {
-        "blobs": settings.STORAGES["blobs"] | {"OPTIONS": {"location": tmp_path / "blobs"}}
-    }
-
-
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "lab.csv"

@@ -16,6 +16,8 @@ from codecs_registry import blobs
 from evaluation import import_results, tasks
 from evaluation.importing import KEPT, Reading, import_judgments
 from evaluation.models import ImportedJudgments, ImportPreview
+from projects.models import Membership, Project
+from projects.roles import Role
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -310,11 +312,38 @@ def test_simulated_judgments_are_marked_wherever_they_are_shown(as_researcher):
     assert "simulated" in as_researcher.get(reverse("imports")).content.decode()
 
 
-def test_an_import_can_be_removed_and_made_again(as_researcher):
-    found = import_judgments(TEXT.encode(), file_name="a.csv", reading=Reading())
+def test_an_import_can_be_removed_and_made_again_and_the_log_tells(as_researcher, researcher):
+    found = import_judgments(TEXT.encode(), file_name="a.csv", reading=Reading(), by=researcher)
     as_researcher.post(reverse("remove-import", args=[found.id]))
     assert not ImportedJudgments.objects.exists()
     import_judgments(TEXT.encode(), file_name="a.csv", reading=Reading())
+    assert [(each.action, each.actor) for each in found.project.audit.order_by("id")] == [
+        ("imported judgments", researcher),
+        ("removed imported judgments", researcher),
+        ("imported judgments", None),
+    ]
+
+
+def test_an_import_is_its_projects_own(as_researcher):
+    other = Project.objects.create(name="Other", slug="other")
+    theirs = import_judgments(TEXT.encode(), file_name="theirs.csv", reading=Reading(project=other))
+    assert "theirs.csv" not in as_researcher.get(reverse("imports")).content.decode()
+    assert as_researcher.get(theirs.get_absolute_url()).status_code == 404
+    upload(as_researcher, TEXT)
+    confirm(as_researcher, look(as_researcher).context["digest"])
+    assert ImportedJudgments.objects.exclude(id=theirs.id).count() == 1
+
+
+def test_a_file_is_not_imported_into_another_project_than_it_was_looked_at_in(
+    as_researcher, researcher
+):
+    upload(as_researcher, TEXT)
+    digest = look(as_researcher).context["digest"]
+    other = Project.objects.create(name="Other", slug="other")
+    Membership.objects.create(project=other, user=researcher, role=Role.RESEARCHER)
+    as_researcher.post(reverse("choose-project"), {"project": other.slug})
+    assert "nothing was imported" in said(confirm(as_researcher, digest))
+    assert not ImportedJudgments.objects.exists()
 
 
 def test_names_in_a_file_are_text_and_never_markup(as_researcher):

@@ -9,6 +9,8 @@ from evaluation.management.study_argument import find_study
 from evaluation.statistics.bapps import bapps_table
 from evaluation.statistics.comparisons import InvalidComparisons
 from evaluation.statistics.file_formats import FORMATS
+from projects.access import NoSuchProject, find_project
+from projects.models import Project
 
 MOST_SHOWN = 20
 
@@ -24,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--study", help="whose codecs, images and bit rates the file is held to"
         )
+        parser.add_argument("--project", help="whose it is; else that of the study, or the first")
         parser.add_argument("--name", default="", help="of the import; default: the file's")
         parser.add_argument("--format", choices=("auto", *FORMATS), default="auto")
         parser.add_argument(
@@ -45,7 +48,10 @@ class Command(BaseCommand):
             columns=columns_of(options["column"]),
             simulated=simulated if simulated or people else None,
             study=find_study(study) if study else None,
+            project=project_of(options["project"]),
         )
+        if reading.study and reading.project and reading.study.project != reading.project:
+            raise CommandError(f"{study} is no study of {reading.project}")
         try:
             content = bapps_table(file) if file.is_dir() else file.read_bytes()
         except (InvalidComparisons, OSError) as error:
@@ -93,6 +99,13 @@ def columns_of(arguments: list[str]) -> dict[str, str]:
                 "--column takes a format's column and the file's, as in content=image"
             )
     return {ours: theirs for ours, _, theirs in pairs}
+
+
+def project_of(name: str | None) -> Project | None:
+    try:
+        return find_project(name) if name else None
+    except NoSuchProject as error:
+        raise CommandError(str(error)) from None
 
 
 def look(content: bytes, reading: Reading) -> DryRun:
