@@ -95,8 +95,8 @@ def in_pages(rows: QuerySet, *, after: int = 0) -> Iterator[list[tuple]]:
     """
     rows = rows.order_by("id")
     while page := list(rows.filter(id__gt=after)[:PAGE]):
-        yield page
         after = page[-1][0]
+        yield page
 
 
 def counted(

@@ -9,13 +9,12 @@ annotators judged.
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from annotation.datasets import columns
-from annotation.datasets.contents import Column, Contents, File
+from annotation.datasets.contents import Column, Contents, File, Format
 from annotation.datasets.csv_file import in_blocks
 from annotation.datasets.manifest import MANIFEST_COLUMNS, manifest_row
 from annotation.datasets.pairs import Pair
@@ -26,8 +25,7 @@ MANIFEST = "manifest.csv"
 PICTURES = ("ref", "p0", "p1")
 
 
-@dataclass(frozen=True)
-class Bapps:
+class Bapps(Format):
     name: ClassVar = "bapps"
     label: ClassVar = "BAPPS folder"
     what: ClassVar = (
@@ -39,9 +37,6 @@ class Bapps:
         'dataset = read_dataset(Path("FOLDER"))  # or LPIPS\' TwoAFCDataset on FOLDER/2afc/...'
     )
     is_of_pairs: ClassVar = True
-
-    def units(self, contents: Contents) -> int:
-        return contents.n_pairs
 
     def files(self, contents: Contents) -> Iterator[File]:
         for pairs in contents.subsets():

@@ -12,7 +12,6 @@ from django.db.models import Max, Min
 from annotation.datasets.contents import Column, Contents, File, Format
 from annotation.datasets.pairs import VALIDATION_SHARE
 from annotation.kinds import KINDS
-from annotation.models import COUNTED, Purpose
 from annotation.populations import BOTH, PEOPLE, SIMULATED
 from annotation.records import all_judgments
 
@@ -34,7 +33,7 @@ SPLIT_RULE = (
 
 def card_files(form: Format, contents: Contents) -> Iterator[File]:
     told = card(form, contents)
-    head = form.head(contents) if hasattr(form, "head") else None
+    head = form.head(contents)
     yield File("README.md", [readme(told, form, head=head).encode()])
     yield File("dataset.json", [(json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()])
 
@@ -46,16 +45,15 @@ def card(form: Format, contents: Contents) -> dict[str, Any]:
     if form.is_of_pairs:
         # Of pairs, what counts are votes: of a ranking, one in each of its pairs.
         judgments = {each: votes for each, (_, votes) in contents.pair_counts.items()}
-    elif form.name == "csv":
-        judgments = contents.count_counted()
     else:
-        judgments = contents.count()
+        judgments = contents.count(form.purposes(contents))
     about = dict(contents.about)
     return {
         "study": about.pop("study", NOT_STATED),
         "format": form.name,
         "population": contents.population,
         "made_by": about.pop("made_by", None) or NOT_STATED,
+        "exported_by": about.pop("exported_by", None) or NOT_STATED,
         "licence": about.pop("licence", None) or NOT_STATED,
         "judgments": judgments.get(PEOPLE, 0),
         "simulated_judgments": judgments.get(SIMULATED, 0),
@@ -91,10 +89,7 @@ def card(form: Format, contents: Contents) -> dict[str, Any]:
 
 def _who_and_when(form: Format, contents: Contents) -> dict[str, Any]:
     held = all_judgments(contents.campaign, population=contents.population, until=contents.until)
-    if form.is_of_pairs:
-        held = held.filter(assignment__purpose=Purpose.MEASURE)
-    elif form.name == "csv":
-        held = held.filter(assignment__purpose__in=COUNTED)
+    held = held.filter(assignment__purpose__in=form.purposes(contents))
     times = held.aggregate(first=Min("judged_at"), last=Max("judged_at"))
     return {
         "annotators": held.values("assignment__annotator_id").distinct().count(),
@@ -117,6 +112,7 @@ def readme(card: Mapping[str, Any], form: Format, *, head: Mapping | None = None
         "| | |",
         "|---|---|",
         f"| Made by | {card['made_by']} |",
+        f"| Exported by | {card['exported_by']} |",
         f"| Licence | {card['licence']} |",
         *(
             f"| {'Votes' if form.is_of_pairs else 'Judgments'} by {WHO[each].split(',')[0]} | {n} |"

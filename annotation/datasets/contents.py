@@ -1,6 +1,5 @@
 """What an export holds, as of one moment, and what a format makes files of it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -9,9 +8,9 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from django.db.models import Count, Max
 
-from annotation.datasets.pairs import SPLITS, Pair, count_pairs, judged_pairs
-from annotation.kinds import KINDS
-from annotation.models import COUNTED, Campaign
+from annotation.datasets.pairs import SPLITS, Pair, count_pairs, judged_pairs, judged_splits
+from annotation.kinds import Ranking
+from annotation.models import COUNTED, Campaign, Purpose
 from annotation.populations import BOTH, PEOPLE, POPULATIONS, SIMULATED
 from annotation.records import JudgmentRecord, all_judgments, content_names, judgment_records
 from codecs_registry.models import Reconstruction, stratum_name
@@ -108,29 +107,19 @@ class Contents:
         found = self.campaign.tasks.values_list("target_bpp", flat=True).order_by().distinct()
         return sorted(map(stratum_name, found), key=float)
 
-    def count(self, *, purposes: Iterable[str] | None = None) -> Counter:
-        """How many judgments it holds, by population. purposes : of these alone."""
-        return Counter(
-            {
-                population: sum(
-                    n
-                    for purpose, n in self.moment.judgments[population].items()
-                    if purposes is None or purpose in purposes
-                )
-                for population in self.populations
-            }
-        )
-
-    def count_counted(self) -> Counter:
-        """Without practice and quiz, and of rankings without gold tasks: what records() yields."""
-        purposes = [each for each in COUNTED if self.has_gold or each != "gold"]
-        return self.count(purposes=purposes)
+    def count(self, purposes: Iterable[str]) -> dict[str, int]:
+        """How many judgments of these purposes it holds, by population."""
+        return {
+            each: sum(self.moment.judgments[each].get(purpose, 0) for purpose in purposes)
+            for each in self.populations
+        }
 
     @property
-    def has_gold(self) -> bool:
-        """Whether its files of comparisons hold gold tasks: those of rankings have no column for
-        the right answer."""
-        return self.campaign.kind == KINDS["2afc"].name
+    def compared(self) -> tuple[str, ...]:
+        """The purposes of what records() yields: files of rankings have no column for the right
+        answer, and so hold no gold tasks."""
+        is_ranking = self.campaign.kind == Ranking.name
+        return tuple(each for each in COUNTED if not (is_ranking and each == Purpose.GOLD))
 
     @cached_property
     def pair_counts(self) -> dict[str, tuple[int, int]]:
@@ -146,7 +135,7 @@ class Contents:
         found = judgment_records(self.campaign, population=self.population, until=self.until)
         read = 0
         for each in found:
-            if each.is_gold and not self.has_gold:
+            if each.is_gold and Purpose.GOLD not in self.compared:
                 continue
             yield each
             read += 1
@@ -160,6 +149,10 @@ class Contents:
         return judged_pairs(
             self.campaign, **{"population": self.population, "until": self.until} | of
         )
+
+    def splits(self, population: str) -> set[str]:
+        """Those in which a population judged any pair."""
+        return judged_splits(self.campaign, population=population, until=self.until)
 
     def subsets(self) -> Iterator[Iterator[Pair]]:
         """The pairs of one subset after the other, each in one split, of one stratum and judged by
@@ -202,14 +195,23 @@ class Format(Protocol):
     name: str
     label: str
     what: str
-    loader: str  # of lines of Python that read the folder `FOLDER`, of pairs or of judgments
-    is_of_pairs: bool  # whether it holds pairs with pictures; else it is of judgments
+    loader: str  # lines of Python that read the folder FOLDER
+    is_of_pairs: bool = False  # whether it holds pairs with pictures; else it is of judgments
+
+    def purposes(self, contents: Contents) -> tuple[str, ...]:
+        """Why what it holds was judged: annotation.models.Purpose."""
+        return (Purpose.MEASURE,) if self.is_of_pairs else tuple(Purpose)
 
     def units(self, contents: Contents) -> int:
         """How many judgments and pairs reading its files tells of."""
+        return contents.n_pairs
 
     def files(self, contents: Contents) -> Iterator[File]:
         """All files but the data card."""
 
     def tables(self, contents: Contents) -> Mapping[str, list[Column]]:
         """The columns of its tables, by their files' names."""
+
+    def head(self, contents: Contents) -> Mapping[str, Any] | None:
+        """What stands as YAML above the data card for people, if anything does."""
+        return None

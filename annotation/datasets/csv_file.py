@@ -1,12 +1,11 @@
 """Judgments as a file of comparisons or rankings (docs/comparison-files.md)."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
 
 from annotation.datasets import columns
-from annotation.datasets.contents import Column, Contents, File
+from annotation.datasets.contents import Column, Contents, File, Format
 from annotation.models import Campaign
 from annotation.populations import BOTH
 from annotation.records import JudgmentRecord
@@ -17,18 +16,19 @@ FIELD = {"gold": "expected"}  # of a record, where it is called otherwise
 LINES_AT_ONCE = 1000
 
 
-@dataclass(frozen=True)
-class CsvFile:
+class CsvFile(Format):
     name: ClassVar = "csv"
     label: ClassVar = "CSV"
     what: ClassVar = (
         "One row a judgment: what every table program, and analyse --comparisons, reads."
     )
     loader: ClassVar = 'pandas.read_csv("FOLDER/judgments-people.csv")'
-    is_of_pairs: ClassVar = False
+
+    def purposes(self, contents: Contents) -> tuple[str, ...]:
+        return contents.compared
 
     def units(self, contents: Contents) -> int:
-        return contents.count_counted().total()
+        return sum(contents.count(contents.compared).values())
 
     def files(self, contents: Contents) -> Iterator[File]:
         lines = comparison_lines(contents.campaign.kind, contents.records())

@@ -5,19 +5,17 @@ https://huggingface.co/docs/datasets/repository_structure (configurations and sp
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from annotation.datasets import columns
-from annotation.datasets.contents import Column, Contents, File
+from annotation.datasets.contents import Column, Contents, File, Format
 from annotation.datasets.shards import shards
 from annotation.populations import PEOPLE, SIMULATED
 
 SPLIT_NAMES = {"train": "train", "val": "validation"}  # as `datasets` calls them
 
 
-@dataclass(frozen=True)
-class HuggingFace:
+class HuggingFace(Format):
     name: ClassVar = "huggingface"
     label: ClassVar = "Hugging Face"
     what: ClassVar = (
@@ -28,9 +26,6 @@ class HuggingFace:
         'dataset[0]["ref"], dataset[0]["judge"]  # a picture, and the share that chose p1'
     )
     is_of_pairs: ClassVar = True
-
-    def units(self, contents: Contents) -> int:
-        return contents.n_pairs
 
     def files(self, contents: Contents) -> Iterator[File]:
         from annotation.datasets import arrow_tables as arrow
@@ -57,9 +52,7 @@ class HuggingFace:
         error there."""
         splits = {
             population: [
-                name
-                for split, name in SPLIT_NAMES.items()
-                if next(contents.pairs(population=population, split=split), None)
+                name for split, name in SPLIT_NAMES.items() if split in contents.splits(population)
             ]
             for population in contents.populations
         }

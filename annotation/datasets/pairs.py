@@ -149,6 +149,17 @@ def count_pairs(campaign: Campaign, *, population: str, until: int) -> dict[str,
     return found
 
 
+def judged_splits(campaign: Campaign, *, population: str, until: int) -> set[str]:
+    """The splits in which judged_pairs has any."""
+    judged = all_judgments(campaign, population=population, until=until)
+    sources = judged.filter(assignment__purpose=Purpose.MEASURE).order_by()
+    splits = split_of(campaign)
+    return {
+        splits[each]
+        for each in sources.values_list("assignment__task__source_id", flat=True).distinct()
+    }
+
+
 def _votes(campaign: Campaign, tasks: list[Task], *, population: str, until: int | None) -> Votes:
     """By task, and whether simulated: how often one reconstruction was judged closer than another,
     by (its id, the other's id); a tie counts one half both ways."""

@@ -1,18 +1,17 @@
 """Judgments, and the pairs that they are votes on, as typed Parquet tables."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from annotation.datasets import columns
-from annotation.datasets.contents import Column, Contents, File
+from annotation.datasets.contents import Column, Contents, File, Format
+from annotation.models import Purpose
 from annotation.records import all_judgments
 
 ROWS_IN_A_FILE = 1_000_000
 
 
-@dataclass(frozen=True)
-class ParquetFiles:
+class ParquetFiles(Format):
     name: ClassVar = "parquet"
     label: ClassVar = "Parquet"
     what: ClassVar = (
@@ -23,10 +22,9 @@ class ParquetFiles:
         'judgments = pandas.read_parquet("FOLDER/judgments-people")\n'
         'pairs = pandas.read_parquet("FOLDER/pairs-people.parquet")'
     )
-    is_of_pairs: ClassVar = False
 
     def units(self, contents: Contents) -> int:
-        return contents.count().total() + contents.n_pairs
+        return _rows(contents) + contents.n_pairs
 
     def files(self, contents: Contents) -> Iterator[File]:
         from annotation.datasets import arrow_tables as arrow
@@ -61,7 +59,7 @@ def _parts(contents: Contents) -> Iterator[tuple[int, int]]:
         .order_by("id")
         .values_list("id", flat=True)
     )
-    left, after = contents.count().total(), 0
+    left, after = _rows(contents), 0
     while True:
         rows = min(left, ROWS_IN_A_FILE)
         yield after, rows
@@ -69,3 +67,7 @@ def _parts(contents: Contents) -> Iterator[tuple[int, int]]:
         if not left:
             return
         after = ids.filter(id__gt=after)[rows - 1]
+
+
+def _rows(contents: Contents) -> int:
+    return sum(contents.count(Purpose).values())

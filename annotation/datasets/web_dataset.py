@@ -6,19 +6,17 @@ https://github.com/webdataset/webdataset
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from annotation.datasets import columns, tar
 from annotation.datasets.bapps import PICTURES, judge_npy, picture
-from annotation.datasets.contents import Column, Contents, File
+from annotation.datasets.contents import Column, Contents, File, Format
 from annotation.datasets.manifest import manifest_row
 from annotation.datasets.pairs import Pair
 from annotation.datasets.shards import shards
 
 
-@dataclass(frozen=True)
-class WebDataset:
+class WebDataset(Format):
     name: ClassVar = "webdataset"
     label: ClassVar = "WebDataset"
     what: ClassVar = "Pairs with their pictures in .tar shards, to be read one after the other."
@@ -28,9 +26,6 @@ class WebDataset:
         'dataset = dataset.to_tuple("ref.png", "p0.png", "p1.png", "judge.npy")'
     )
     is_of_pairs: ClassVar = True
-
-    def units(self, contents: Contents) -> int:
-        return contents.n_pairs
 
     def files(self, contents: Contents) -> Iterator[File]:
         for pairs in contents.subsets():
@@ -46,7 +41,7 @@ class WebDataset:
 def _shard(pairs: list[Pair], contents: Contents) -> Iterator[bytes]:
     for pair in pairs:
         # What stands before the first dot is the key, so that it has none.
-        key = f"{pair.subset.replace('.', '_')}-{pair.file}"
+        key = f"{pair.split}-{pair.subset.replace('.', '_')}-{pair.file}"
         told = manifest_row(pair, contents.content_names[pair.task.source_id])
         told |= {"judge": float(told["judge"]), "votes_p1": pair.votes_p1}
         for part in PICTURES:
