@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.http import content_disposition_header
 
 BLOCK_BYTES = 2**18
 _ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -20,21 +21,24 @@ def ranged_file(
     sent, but the whole file. Several ranges at once are not: they get the whole file, too.
     """
     size = path.stat().st_size
-    headers = {
-        "ETag": f'"{etag}"',
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": f'attachment; filename="{name}"',
-    }
+    headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
     found = _ONE_RANGE.fullmatch(request.headers.get("Range", ""))
     is_same = request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
     if not found or not any(found.groups()) or not is_same:
-        return FileResponse(path.open("rb"), content_type=content_type, headers=headers)
+        return FileResponse(
+            path.open("rb"),
+            as_attachment=True,
+            filename=name,
+            content_type=content_type,
+            headers=headers,
+        )
     first, end = _bounds(*found.groups(), size)
     if first >= end:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     headers |= {
         "Content-Range": f"bytes {first}-{end - 1}/{size}",
         "Content-Length": str(end - first),
+        "Content-Disposition": content_disposition_header(True, name),
     }
     return StreamingHttpResponse(
         _blocks(path, first, end), status=206, content_type=content_type, headers=headers

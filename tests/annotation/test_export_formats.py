@@ -443,7 +443,7 @@ def test_a_moment_does_not_hold_once_a_judgment_came_late_from_below():
 
 
 def test_memory_does_not_grow_with_judgments(monkeypatch):
-    monkeypatch.setattr(records, "PAGE", 200)
+    monkeypatch.setattr(records, "PAGE", 1000)
     peaks: dict[str, list[int]] = {"csv": [], "parquet": []}
     with transaction.atomic():
         for judgments in (2_000, 20_000):
