@@ -33,9 +33,9 @@ def data(request: HttpRequest, slug: str) -> HttpResponse:
     context |= {
         "formats": list(FORMATS.values()),
         "populations": [
-            (PEOPLE, f"People: {counts[PEOPLE]} judgments"),
-            (SIMULATED, f"Simulated annotators: {counts[SIMULATED]} judgments"),
-            (BOTH, "Both, marked"),
+            (PEOPLE, "People", counts[PEOPLE]),
+            (SIMULATED, "Simulated annotators", counts[SIMULATED]),
+            (BOTH, "Both, marked", counts[PEOPLE] and counts[SIMULATED] and sum(counts.values())),
         ],
         "preferred": PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED,
         "counts": counts,

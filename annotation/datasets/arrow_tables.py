@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from django.db.models import BigIntegerField, F, Func, TextField
+from django.db.models.functions import Cast
 
 from annotation.datasets.bapps import PICTURES, picture
 from annotation.datasets.contents import Contents
@@ -121,10 +123,14 @@ _PAIR_ANSWER = ("left", "right", "chosen")
 def judgment_batches(contents: Contents, *, after: int, rows: int) -> Iterator[pa.RecordBatch]:
     """So many judgments behind the one with the id `after`, practice and quiz too, a page at a
     time."""
-    campaign = contents.campaign
     table = _Judgments(contents)
-    found = all_judgments(campaign, population=contents.population, until=contents.until)
-    for page in in_pages(found.values_list(*COMPLETE_FIELDS), after=after):
+    found = all_judgments(
+        contents.campaign, population=contents.population, until=contents.until
+    ).annotate(**QUICKER)
+    fields = [
+        quicker_name(each) if quicker_name(each) in QUICKER else each for each in COMPLETE_FIELDS
+    ]
+    for page in in_pages(found.values_list(*fields), after=after):
         yield table.batch(page[:rows])
         contents.tell(min(len(page), rows))
         rows -= len(page)
@@ -132,8 +138,34 @@ def judgment_batches(contents: Contents, *, after: int, rows: int) -> Iterator[p
             return
 
 
+def quicker_name(field: str) -> str:
+    return f"quicker_{field}"
+
+
+def _microseconds(field: str) -> Func:
+    """A time as PostgreSQL and Arrow count it, since 1970."""
+    template = "(extract(epoch from %(expressions)s) * 1000000)::bigint"
+    return Func(F(field), template=template, output_field=BigIntegerField())
+
+
+# What Django would make Python objects of one by one, as it is stored: a third of the time.
+QUICKER = {
+    quicker_name(field): made
+    for field, made in (
+        (
+            "assignment__annotator__conditions",
+            Cast("assignment__annotator__conditions", TextField()),
+        ),
+        ("viewing", Cast("viewing", TextField())),
+        ("events", Cast("events", TextField())),
+        ("assignment__leased_at", _microseconds("assignment__leased_at")),
+        ("judged_at", _microseconds("judged_at")),
+    )
+}
+
+
 class _Judgments:
-    """Makes record batches of rows of COMPLETE_FIELDS."""
+    """Makes record batches of rows of COMPLETE_FIELDS, of which some are QUICKER."""
 
     def __init__(self, contents: Contents) -> None:
         made = contents.reconstructions
@@ -193,7 +225,7 @@ class _Judgments:
             *(self._shown(shown), places, ranks),
             *self._answers(shown, ranks, closest),
             *(response, confidence, remarks, _numbers(viewing)),
-            *([[(at, what) for at, what in each] for each in events], _numbers(conditions)),
+            *([list(map(tuple, each)) for each in _parsed(events)], _numbers(conditions)),
             *(leased, judged, simulated),
         ]
         arrays = [
@@ -221,8 +253,13 @@ class _Judgments:
         return [left, right, list(map(KINDS[self.kind].answer, ranks))]
 
 
-def _numbers(given: Iterable[dict[str, float]]) -> list[list[tuple[str, float]]]:
-    return [list(each.items()) for each in given]
+def _parsed(texts: Iterable[str]) -> list:
+    """JSON documents, parsed together."""
+    return json.loads(f"[{','.join(texts)}]")
+
+
+def _numbers(texts: Iterable[str]) -> list[list[tuple[str, float]]]:
+    return [list(each.items()) for each in _parsed(texts)]
 
 
 # --- pairs ----------------------------------------------------------------------------------------

@@ -19,9 +19,7 @@ LINES_AT_ONCE = 1000
 class CsvFile(Format):
     name: ClassVar = "csv"
     label: ClassVar = "CSV"
-    what: ClassVar = (
-        "One row a judgment: what every table program, and analyse --comparisons, reads."
-    )
+    what: ClassVar = "A row a judgment, for every table program, and for Closer's own analyse."
     loader: ClassVar = 'pandas.read_csv("FOLDER/judgments-people.csv")'
 
     def purposes(self, contents: Contents) -> tuple[str, ...]:
