@@ -30,14 +30,15 @@ def data(request: HttpRequest, slug: str) -> HttpResponse:
     if request.htmx:
         return render(request, "evaluation/data_body.html", context)
     counts = study.judgment_counts()
+    preferred = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
     context |= {
-        "formats": list(FORMATS.values()),
+        "formats": [(each, each.loader_of(preferred)) for each in FORMATS.values()],
         "populations": [
             (PEOPLE, "People", counts[PEOPLE]),
             (SIMULATED, "Simulated annotators", counts[SIMULATED]),
             (BOTH, "Both, marked", counts[PEOPLE] and counts[SIMULATED] and sum(counts.values())),
         ],
-        "preferred": PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED,
+        "preferred": preferred,
         "counts": counts,
     }
     return render(request, "evaluation/data.html", context)

@@ -271,20 +271,16 @@ def pair_schema() -> pa.Schema:
 
 def picture_schema() -> pa.Schema:
     """With the pictures, as Hugging Face's `datasets` knows them again: by its own description of
-    the columns in the file's metadata."""
-    kinds = {TEXT: "string", pa.int32(): "int32", pa.bool_(): "bool"}
-    kinds |= {pa.float64(): "float64", pa.float32(): "float32"}
-    value = {
-        name: {"dtype": kinds[kind], "_type": "Value"}
-        for name, kind in PAIR_FIELDS
-        if kind in kinds
-    }
-    value["crop"] = {"feature": {"dtype": "int32", "_type": "Value"}, "_type": "List"}
-    features = {part: {"_type": "Image"} for part in PICTURES}
-    features |= {name: value[name] for name, _ in PAIR_FIELDS}
+    the columns in the file's metadata. It has no list, whose name there differs between versions 3
+    and 4, so that the crop is text, as in manifests."""
+    columns = [(name, TEXT if name == "crop" else kind) for name, kind in PAIR_FIELDS]
+    dtypes = {TEXT: "string", pa.int32(): "int32", pa.bool_(): "bool"}
+    dtypes |= {pa.float64(): "float64", pa.float32(): "float32"}
+    features: dict[str, dict] = {part: {"_type": "Image"} for part in PICTURES}
+    features |= {name: {"dtype": dtypes[kind], "_type": "Value"} for name, kind in columns}
     told = json.dumps({"info": {"features": features}})
-    fields = [*((part, PICTURE) for part in PICTURES), *PAIR_FIELDS]
-    return pa.schema(fields, metadata={"huggingface": told})
+    pictures = [(part, PICTURE) for part in PICTURES]
+    return pa.schema([*pictures, *columns], metadata={"huggingface": told})
 
 
 def pair_batches(contents: Contents, pairs: Iterator[Pair]) -> Iterator[pa.RecordBatch]:
@@ -298,7 +294,9 @@ def picture_batches(contents: Contents, pairs: list[Pair]) -> Iterator[pa.Record
     rest = iter(pairs)
     while some := list(islice(rest, PICTURES_AT_ONCE)):
         rows = [
-            {part: _picture(each, part) for part in PICTURES} | _row(each, contents)
+            {part: _picture(each, part) for part in PICTURES}
+            | _row(each, contents)
+            | {"crop": " ".join(map(str, each.task.crop or ()))}
             for each in some
         ]
         yield pa.RecordBatch.from_pylist(rows, schema=picture_schema())

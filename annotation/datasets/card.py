@@ -146,7 +146,7 @@ def readme(card: Mapping[str, Any], form: Format, *, head: Mapping | None = None
         "",
         "## Read it",
         "```python",
-        form.loader,
+        form.loader_of(card["population"]),
         "```",
         "`sha256sum -c SHA256SUMS` in this folder tells whether every file is whole.",
     ]

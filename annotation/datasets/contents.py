@@ -195,7 +195,7 @@ class Format(Protocol):
     name: str
     label: str
     what: str
-    loader: str  # lines of Python that read the folder FOLDER
+    loader: str  # lines of Python that read the folder FOLDER; {who} names the population
     is_of_pairs: bool = False  # whether it holds pairs with pictures; else it is of judgments
 
     def purposes(self, contents: Contents) -> tuple[str, ...]:
@@ -211,6 +211,11 @@ class Format(Protocol):
 
     def tables(self, contents: Contents) -> Mapping[str, list[Column]]:
         """The columns of its tables, by their files' names."""
+
+    def loader_of(self, population: str) -> str:
+        """Of an export of a population; of pairs by BOTH, those by people, which are apart."""
+        who = PEOPLE if self.is_of_pairs and population == BOTH else FILE_NAMES[population]
+        return self.loader.format(who=who)
 
     def head(self, contents: Contents) -> Mapping[str, Any] | None:
         """What stands as YAML above the data card for people, if anything does."""

@@ -20,7 +20,7 @@ class CsvFile(Format):
     name: ClassVar = "csv"
     label: ClassVar = "CSV"
     what: ClassVar = "A row a judgment, for every table program, and for Closer's own analyse."
-    loader: ClassVar = 'pandas.read_csv("FOLDER/judgments-people.csv")'
+    loader: ClassVar = 'pandas.read_csv("FOLDER/judgments-{who}.csv")'
 
     def purposes(self, contents: Contents) -> tuple[str, ...]:
         return contents.compared

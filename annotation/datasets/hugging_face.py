@@ -22,7 +22,7 @@ class HuggingFace(Format):
         "Pairs with their pictures in Parquet files, in the layout of Hugging Face's datasets."
     )
     loader: ClassVar = (
-        'dataset = datasets.load_dataset("FOLDER", "people", split="train")\n'
+        'dataset = datasets.load_dataset("FOLDER", "{who}", split="train")\n'
         'dataset[0]["ref"], dataset[0]["judge"]  # a picture, and the share that chose p1'
     )
     is_of_pairs: ClassVar = True

@@ -19,8 +19,8 @@ class ParquetFiles(Format):
         "too; and a table of pairs with their votes."
     )
     loader: ClassVar = (
-        'judgments = pandas.read_parquet("FOLDER/judgments-people")\n'
-        'pairs = pandas.read_parquet("FOLDER/pairs-people.parquet")'
+        'judgments = pandas.read_parquet("FOLDER/judgments-{who}")\n'
+        'pairs = pandas.read_parquet("FOLDER/pairs-{who}.parquet")'
     )
 
     def units(self, contents: Contents) -> int:
