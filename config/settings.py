@@ -124,6 +124,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.advance_studies",
         "schedule": 10.0,
     },
+    "take up exports whose worker died": {
+        "task": "annotation.tasks.resume_exports",
+        "schedule": 10.0,
+    },
     "choose the pairs that active sampling asks next": {
         "task": "evaluation.tasks.choose_pairs",
         "schedule": 3.0,

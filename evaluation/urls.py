@@ -1,6 +1,6 @@
 from django.urls import path
 
-from evaluation import annotator_views, import_views, metric_views, views
+from evaluation import annotator_views, export_views, import_views, metric_views, views
 from evaluation.metric_api import Distance
 
 urlpatterns = [
@@ -79,4 +79,21 @@ urlpatterns = [
     path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),
     path("studies/<slug:slug>/judgments.jsonl", views.download_everything, name="judgments-jsonl"),
     path("studies/<slug:slug>/2afc.zip", views.download_dataset, name="dataset-zip"),
+    path("studies/<slug:slug>/data", export_views.data, name="data"),
+    path("studies/<slug:slug>/exports", export_views.request_export, name="export-request"),
+    path(
+        "studies/<slug:slug>/exports/<int:export_id>/retry",
+        export_views.retry,
+        name="export-retry",
+    ),
+    path(
+        "studies/<slug:slug>/exports/<int:export_id>/delete",
+        export_views.delete,
+        name="export-delete",
+    ),
+    path(
+        "studies/<slug:slug>/exports/<int:export_id>/file",
+        export_views.download_export,
+        name="export-file",
+    ),
 ]

@@ -14,18 +14,25 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from zipstream import ZipStream
 
-from annotation.datasets import bapps_files, judgments_csv, judgments_jsonl
+from annotation.datasets import (
+    FORMATS,
+    Contents,
+    export_files,
+    judgments_csv,
+    judgments_jsonl,
+)
+from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Campaign
+from annotation.populations import BOTH
 from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
-from evaluation import launching, reconstruction_scores
+from evaluation import exporting, launching, reconstruction_scores
 from evaluation.access import Role, study_of
 from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
 from evaluation.metric_versions import in_service
 from evaluation.models import PEOPLE, SIMULATED, Study
-from evaluation.provenance import provenance
 from evaluation.study_files import InvalidStudy
 from projects.access import current
 
@@ -204,7 +211,12 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
-    lines = judgments_csv(study_of(request, slug).campaign)
+    """Judgments as they are at this moment, of ?population=people or simulated alone if it is
+    given."""
+    population = request.GET.get("population", BOTH)
+    if population not in FILE_NAMES:
+        population = BOTH
+    lines = judgments_csv(study_of(request, slug).campaign, population=population)
     return download(lines, "text/csv", f"{slug}-judgments.csv")
 
 
@@ -226,11 +238,11 @@ def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     found = study_of(request, slug)
     archive = ZipStream(compress_type=zipfile.ZIP_STORED)
 
+    contents = Contents(found.campaign, BOTH, exporting.about(found, by=request.user))
+
     def chunks():
-        for name, content in bapps_files(
-            found.campaign, provenance=provenance() | {"study": found.name}
-        ):
-            archive.add(content, f"{slug}/{name}")
+        for file in export_files(FORMATS["bapps"], contents):
+            archive.add(file.chunks, f"{slug}/{file.name}")
             yield from archive.file()
         yield from archive.finalize()
 

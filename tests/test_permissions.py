@@ -10,6 +10,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from annotation.models import Export
 from codecs_registry.models import Collection
 from codecs_registry.tasks import encode_owed
 from evaluation import metric_tasks
@@ -49,7 +50,9 @@ NEEDED = {
     "GET study": VIEWER, "GET stimuli": VIEWER, "GET scoring-progress": VIEWER,
     "GET differences": VIEWER, "GET difference-png": VIEWER, "GET report": VIEWER,
     "GET analysis-json": VIEWER, "GET judgments-csv": VIEWER, "GET judgments-jsonl": VIEWER,
-    "GET dataset-zip": VIEWER,
+    "GET dataset-zip": VIEWER, "GET data": VIEWER, "GET export-file": VIEWER,
+    "POST export-request": RESEARCHER, "POST export-retry": RESEARCHER,
+    "POST export-delete": RESEARCHER,
     "POST retry": RESEARCHER, "POST close": RESEARCHER, "POST reopen": RESEARCHER,
     "GET annotators": RESEARCHER, "GET payments": RESEARCHER, "POST invite": RESEARCHER,
     "POST renew-link": RESEARCHER, "POST revoke": RESEARCHER, "POST withdraw-annotator": RESEARCHER,
@@ -75,7 +78,8 @@ PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
 OF_NEW_STUDIES = {"GET new-study", "POST upload", "GET new-import", "POST new-import",
                   "GET import-preview", "POST import-preview"}  # fmt: skip
 # Not found by those who may, too.
-WITHOUT_OBJECT = {"GET hardest-picture", "GET metric-pairs", "GET import-failing"}
+WITHOUT_OBJECT = {"GET export-file", "GET hardest-picture", "GET metric-pairs",
+                  "GET import-failing"}  # fmt: skip
 
 
 @dataclass
@@ -126,9 +130,13 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
         file_name="a.csv",
         reading=Reading(project=lab),
     )
+    export = Export.objects.create(
+        campaign=study.campaign, format="csv", population="people", requested_at=factories.NOW
+    )
     arguments = {
         "slug": study.slug,
         "import_id": imported.id,
+        "export_id": export.id,
         "source_id": source.id,
         "reconstruction_id": made.id,
         "token": annotator.token,

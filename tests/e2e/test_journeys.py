@@ -133,6 +133,7 @@ def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_jus
     assert +shown_wins == stored_wins(stack, "Journey")
     assert page.query_selector("svg.marks"), "a plot beside the table"
 
+    page.click("text=Data: judgments and datasets")
     with page.expect_download() as download:
         page.click("text=Download judgments")
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
@@ -148,7 +149,10 @@ def test_the_exported_dataset_holds_what_was_judged(stack, photographs, data_fol
     stack.manage(
         *("simulate_annotators", "Export", "--annotators", "4", "--judgments", "9", "--seed", "3")
     )
-    stack.manage("export_dataset", "Export", str(data_folder / "out"), "--format", "bapps")
+    stack.manage(
+        *("export_dataset", "Export", str(data_folder / "out"), "--format", "bapps"),
+        *("--population", "simulated"),
+    )
 
     root = data_folder / "out" / "2afc"
     subsets = sorted({path.parent.name for path in root.glob("*/*/judge")})
@@ -402,6 +406,7 @@ def test_a_simulated_study_says_so_everywhere(stack, photographs, page):
     assert page.is_visible("tr:has-text('Made up') >> text=+ 6 simulated")
     page.click("text=Made up")
     assert page.is_visible("text=Everything below was answered by simulated annotators")
+    page.click("text=Data: judgments and datasets")
     with page.expect_download() as download:
         page.click("text=Download judgments")
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))

@@ -605,7 +605,8 @@ def test_a_study_without_judgments_gives_empty_downloads(as_researcher, ready):
     assert len(content.splitlines()) == 1
     archive, rows = dataset(as_researcher)
     assert rows == []
-    assert {Path(name).name for name in archive.namelist()} == {"manifest.csv", "dataset.json"}
+    names = {Path(name).name for name in archive.namelist()}
+    assert names == {"manifest.csv", "dataset.json", "README.md"}
 
 
 def test_a_page_that_is_not_there_says_what_to_do(as_researcher):
