@@ -1,0 +1,268 @@
+"""The study builder: a study put together in the browser, and what it will take, told meanwhile.
+
+What was typed is kept in the session, so that no reload and no failed upload loses it.
+"""
+
+from collections.abc import Mapping
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.datastructures import MultiValueDict
+from django.utils.http import urlencode
+from django.utils.text import slugify
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from codecs_registry.models import Collection, SourceImage
+from evaluation import launching
+from evaluation.access import study_of
+from evaluation.forms import AssumptionsForm, UploadForm
+from evaluation.models import Study
+from evaluation.plan import Assumptions, Plan, plan_of
+from evaluation.study_files import InvalidStudy, StudySpecification, parse
+from evaluation.study_form import StudyForm, data_of, starting_point
+from evaluation.study_toml import to_toml
+
+DRAFT = "study-builder"  # what the session holds: lists of texts by field
+MOST_PICTURES = 18  # of a collection, shown
+LARGEST_FILE = 1_000_000  # bytes of a STUDY.toml
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def new_study(request: HttpRequest) -> HttpResponse:
+    """Launch a study by a form: the same check and the same launch as a study file's."""
+    if request.method == "GET":
+        return _page(request, *_begun(request))
+    _keep(request, request.POST)
+    form = StudyForm(request.POST)
+    if form.is_valid():
+        try:
+            sources = launching.collection_sources(form.specification.images)
+            study, is_new = launching.launch(form.specification, sources, by=request.user)
+        except InvalidStudy as error:
+            form.add_problems(error.problems)
+        else:
+            _forget(request)
+            if not is_new:
+                messages.info(request, "This study was there already; here it is.")
+            return redirect("study", slug=study.slug)
+    return _page(request, form, status=422)
+
+
+@login_required
+@never_cache
+@require_POST
+def plan_study(request: HttpRequest) -> HttpResponse:
+    """What the study as typed will take, and what is wrong with it. htmx asks for these parts of
+    the page alone, at every edit; the button "Check" for the page."""
+    if "start_over" in request.POST:
+        _forget(request)
+        return redirect("new-study")
+    _keep(request, request.POST)
+    form = StudyForm(request.POST)
+    form.is_valid()
+    if not request.htmx:
+        return _page(request, form, patiently=True)
+    form.forgive_missing()
+    return render(request, "evaluation/builder_live.html", _context(request, form))
+
+
+@login_required
+@never_cache
+@require_GET
+def collection_pictures(request: HttpRequest) -> HttpResponse:
+    """How many pictures a collection (?images=) has, and some of them; for htmx."""
+    return render(
+        request, "evaluation/builder_pictures.html", _pictures(request.GET.get("images", ""))
+    )
+
+
+@login_required
+@never_cache
+@require_POST
+def download_study_file(request: HttpRequest) -> HttpResponse:
+    """The study as typed as a STUDY.toml; the page with what is wrong if it is none."""
+    _keep(request, request.POST)
+    form = StudyForm(request.POST)
+    if not form.is_valid():
+        return _page(request, form, status=422)
+    response = HttpResponse(to_toml(form.specification), content_type="application/toml")
+    name = slugify(form.specification.name)
+    response["Content-Disposition"] = f'attachment; filename="{name}.toml"'
+    return response
+
+
+@login_required
+@never_cache
+@require_POST
+def open_study_file(request: HttpRequest) -> HttpResponse:
+    """Fill the builder from a STUDY.toml; what is wrong with it is told at its fields."""
+    file = request.FILES.get("study_file")
+    if file is None:
+        messages.error(request, "Choose a STUDY.toml to open.")
+        return redirect("new-study")
+    try:
+        if file.size > LARGEST_FILE:
+            raise InvalidStudy({file.name: "is too large to be a study file"})
+        given = parse(file.read(), name=file.name)
+    except InvalidStudy as error:
+        messages.error(request, f"{error}.")
+        return redirect("new-study")
+    data = data_of(given)
+    _keep(request, data | _assumptions_of(request.POST))
+    form = StudyForm(data)
+    form.is_valid()
+    # A file can say what no field can: its own problems come on top.
+    try:
+        StudySpecification.from_mapping(given)
+    except InvalidStudy as error:
+        form.add_problems(error.problems)
+    if form.errors:
+        return _page(request, form, status=422)
+    messages.success(request, f"Opened {file.name}.")
+    return redirect("new-study")
+
+
+@login_required
+@require_POST
+def upload(request: HttpRequest) -> HttpResponse:
+    """Photographs into a collection, which is then the one that is chosen; each that cannot be
+    used is named."""
+    if "name" in request.POST:  # posted by the builder, with all that was typed
+        _keep(request, request.POST)
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        for problems in form.errors.values():
+            messages.error(request, " ".join(problems))
+        return _go(request, reverse("new-study"))
+    result = form.save()
+    for name, reason in result.skipped:
+        messages.error(request, f"{name} was skipped: {reason}.")
+    if not result.sources:
+        return _go(request, reverse("new-study"))
+    collection = form.cleaned_data["collection"]
+    messages.success(request, f"{len(result.sources)} photographs are in “{collection}”.")
+    if DRAFT in request.session:
+        _keep(request, request.session[DRAFT] | {"images": [collection]})
+    return _go(request, f"{reverse('new-study')}?{urlencode({'collection': collection})}")
+
+
+def _go(request: HttpRequest, address: str) -> HttpResponse:
+    return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
+
+
+# --- what was typed -------------------------------------------------------------------------------
+
+
+def _keep(request: HttpRequest, data: Mapping) -> None:
+    lists = data.lists() if isinstance(data, MultiValueDict) else data.items()
+    left_out = ("csrfmiddlewaretoken", "collection", "photographs", "study_file")
+    request.session[DRAFT] = {name: values for name, values in lists if name not in left_out}
+
+
+def _forget(request: HttpRequest) -> None:
+    """All but what a plan takes for granted, which is for the next one, too."""
+    kept = _assumptions_of(request.session.pop(DRAFT, {}))
+    if kept:
+        request.session[DRAFT] = kept
+
+
+def _assumptions_of(data: Mapping) -> MultiValueDict:
+    lists = data.lists() if isinstance(data, MultiValueDict) else data.items()
+    return MultiValueDict({name: values for name, values in lists if name.startswith("plan-")})
+
+
+def _begun(request: HttpRequest) -> tuple[StudyForm, str]:
+    """The form as it was left, or of a study (?from=), or a new one; and the study's slug."""
+    draft = MultiValueDict(request.session.get(DRAFT, {}))
+    slug = request.GET.get("from", "")
+    if "name" in draft and (not slug or draft.get("started_from") == slug):
+        form, slug = StudyForm(draft), draft.get("started_from", "")
+    elif slug:
+        form = StudyForm(data_of(_again(study_of(request, slug))))
+    else:
+        collection = request.GET.get("collection")
+        form = StudyForm(data_of(starting_point() | ({"images": collection} if collection else {})))
+    form.is_valid()
+    form.forgive_missing()
+    return form, slug
+
+
+def _again(study: Study) -> dict:
+    """What a study asked for, under another name, of the collection that holds its pictures."""
+    pictures = set(study.sources.values_list("id", flat=True))
+    given = {key: value for key, value in study.specification.items() if key != "images"}
+    for collection in Collection.objects.filter(sources__in=pictures).distinct():
+        if set(collection.sources.values_list("id", flat=True)) == pictures:
+            given["images"] = collection.name
+            break
+    return given | {"name": f"{study.name} 2"}
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+
+def _page(
+    request: HttpRequest,
+    form: StudyForm,
+    started_from: str = "",
+    *,
+    status: int = 200,
+    patiently: bool = False,
+) -> HttpResponse:
+    context = _context(request, form, patiently=patiently) | {
+        "upload": UploadForm(),
+        "has_collections": Collection.objects.exists(),
+        "started_from": started_from or request.POST.get("started_from", ""),
+        **_pictures(form.given.get("images", "")),
+    }
+    return render(request, "evaluation/new_study.html", context, status=status)
+
+
+def _context(request: HttpRequest, form: StudyForm, *, patiently: bool = False) -> dict:
+    """The form and its plan; what only this installation can say is wrong is told at its fields."""
+    data = request.POST if request.method == "POST" else request.session.get(DRAFT, {})
+    assumptions_form = AssumptionsForm(_assumptions_of(data).dict())
+    assumptions = assumptions_form.assumptions()
+    sources: list[SourceImage] = []
+    if images := form.given.get("images"):
+        try:
+            sources = launching.collection_sources(images)
+        except InvalidStudy as error:
+            form.add_problems(error.problems)
+    nearest = form.nearest()
+    if nearest and sources:
+        problems = launching.problems_here(nearest, sources)
+        form.add_problems({key: text for key, text in problems.items() if key not in form.missing})
+    plan = _plan(form, sources, assumptions, patiently=patiently)
+    context = {"form": form, "assumptions": assumptions_form, "assumed": assumptions, "plan": plan}
+    if plan and plan.foretold:
+        # Imported here: Altair takes half a second, which only this page needs.
+        from evaluation.plan_plots import width_plot
+
+        context["plot"] = width_plot(plan.foretold)
+    return context
+
+
+def _plan(
+    form: StudyForm, sources: list[SourceImage], assumptions: Assumptions, *, patiently: bool
+) -> Plan | None:
+    """The plan of what is right so far; None where that is too little."""
+    specification = form.nearest()
+    if specification is None or not sources:
+        return None
+    try:
+        return plan_of(specification, sources, assumptions, patiently=patiently)
+    except InvalidStudy:  # told at its fields
+        return None
+
+
+def _pictures(collection: str) -> dict:
+    sources = SourceImage.objects.filter(collections__name=collection.replace("\0", ""))
+    return {"pictures": sources[:MOST_PICTURES], "n_pictures": sources.count()}
