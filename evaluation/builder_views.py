@@ -4,6 +4,7 @@ What was typed is kept in the session, so that no reload and no failed upload lo
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -20,9 +21,8 @@ from django_htmx.http import HttpResponseClientRedirect
 from codecs_registry.models import Collection, SourceImage
 from evaluation import launching
 from evaluation.access import study_of
-from evaluation.forms import AssumptionsForm, UploadForm
+from evaluation.forms import UploadForm
 from evaluation.models import Study
-from evaluation.plan import Assumptions, Plan, plan_of
 from evaluation.study_files import InvalidStudy, StudySpecification, parse
 from evaluation.study_form import StudyForm, data_of, starting_point
 from evaluation.study_toml import to_toml
@@ -227,40 +227,36 @@ def _page(
 
 def _context(request: HttpRequest, form: StudyForm, *, patiently: bool = False) -> dict:
     """The form and its plan; what only this installation can say is wrong is told at its fields."""
+    # Imported here: with SciPy and Altair they take seconds, which only this page needs.
+    from evaluation.plan import plan_of
+    from evaluation.plan_form import AssumptionsForm
+    from evaluation.plan_plots import width_plot
+
     data = request.POST if request.method == "POST" else request.session.get(DRAFT, {})
-    assumptions_form = AssumptionsForm(_assumptions_of(data).dict())
-    assumptions = assumptions_form.assumptions()
-    sources: list[SourceImage] = []
-    if images := form.given.get("images"):
-        try:
-            sources = launching.collection_sources(images)
-        except InvalidStudy as error:
-            form.add_problems(error.problems)
-    nearest = form.nearest()
-    if nearest and sources:
+    assumptions = AssumptionsForm(_assumptions_of(data).dict())
+    assumed, plan = assumptions.assumptions(), None
+    sources = _sources(form)
+    if (nearest := form.nearest()) and sources:
         problems = launching.problems_here(nearest, sources)
         form.add_problems({key: text for key, text in problems.items() if key not in form.missing})
-    plan = _plan(form, sources, assumptions, patiently=patiently)
-    context = {"form": form, "assumptions": assumptions_form, "assumed": assumptions, "plan": plan}
-    if plan and plan.foretold:
-        # Imported here: Altair takes half a second, which only this page needs.
-        from evaluation.plan_plots import width_plot
+        with suppress(InvalidStudy):  # what it is, stands at its fields
+            plan = plan_of(form.nearest(), sources, assumed, patiently=patiently)
+    return {
+        "form": form,
+        "assumptions": assumptions,
+        "assumed": assumed,
+        "plan": plan,
+        "plot": width_plot(plan.foretold) if plan and plan.foretold else None,
+    }
 
-        context["plot"] = width_plot(plan.foretold)
-    return context
 
-
-def _plan(
-    form: StudyForm, sources: list[SourceImage], assumptions: Assumptions, *, patiently: bool
-) -> Plan | None:
-    """The plan of what is right so far; None where that is too little."""
-    specification = form.nearest()
-    if specification is None or not sources:
-        return None
+def _sources(form: StudyForm) -> list[SourceImage]:
+    """The pictures of the collection that is chosen; none, told at the field, where it has none."""
     try:
-        return plan_of(specification, sources, assumptions, patiently=patiently)
-    except InvalidStudy:  # told at its fields
-        return None
+        return launching.collection_sources(form.given["images"]) if "images" in form.given else []
+    except InvalidStudy as error:
+        form.add_problems(error.problems)
+        return []
 
 
 def _pictures(collection: str) -> dict:

@@ -1,4 +1,4 @@
-"""What the encodes of a study will take: told from those that were made here, where there are some."""
+"""What the encodes of a study will take: told from those made here, where there are some."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -28,9 +28,10 @@ CONFIDENCE = 0.95
 POWER = 0.8  # of which the plan says how many judgments have it
 FACTORS = (0.25, 0.5, 1, 2, 4)  # of the plan's judgments a pair, at which widths are foretold
 MOST_STUDIES, FEWEST_STUDIES = 200, 40
-# Numbers drawn in all simulated studies together: a live page has a third of a second, a command
-# may take its time.
-AT_ONCE, PATIENTLY = 4_000_000, 60_000_000
+# Numbers drawn in all simulated studies together, a third of a second for a million: a page that is
+# being edited waits for half a second at most, a command for some.
+AT_ONCE, PATIENTLY = 1_500_000, 12_000_000
+TAKES_LONG = "to simulate so large a study takes longer than a page should wait"
 LEAST_MEASURED = 0.05  # of what is asked, however many gold tasks and repeats are wanted
 
 
@@ -121,6 +122,11 @@ class Plan:
     @property
     def stored_bytes(self) -> int:
         return sum(each.size_bytes for each in self.encoding)
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether `patiently` would foretell what is not."""
+        return self.foretold_reason == TAKES_LONG
 
     @property
     def unmeasured(self) -> list[str]:
@@ -305,14 +311,13 @@ def _foretold(
     sizes = {max(2, round(at * factor)) for factor in FACTORS}
     sizes = sorted(size for size in sizes if math.ceil(size / n_sources) <= people)
     work = [size * math.comb(n, 2) + n * (people + n_sources) for size in sizes]
-    limit = (PATIENTLY if patiently else AT_ONCE) // FEWEST_STUDIES
-    sizes = [size for size, drawn in zip(sizes, work, strict=True) if drawn <= limit]
+    most = PATIENTLY if patiently else AT_ONCE
+    sizes = [
+        size for size, drawn in zip(sizes, work, strict=True) if drawn * FEWEST_STUDIES <= most
+    ]
     if at not in sizes:
-        if patiently:
-            return None, "the study is too large to be simulated"
-        return None, "to simulate so large a study takes longer than a page should wait"
-    most = work[len(sizes) - 1] * MOST_STUDIES
-    n_studies = MOST_STUDIES if most <= limit * FEWEST_STUDIES else FEWEST_STUDIES
+        return None, "the study is too large to be simulated" if patiently else TAKES_LONG
+    n_studies = min(MOST_STUDIES, most // work[len(sizes) - 1])
     told = n_sources, people, n_studies
     believed = assumptions.preferred, assumptions.annotator_sd, assumptions.content_sd
     try:

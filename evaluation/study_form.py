@@ -260,6 +260,7 @@ class Group:
     about: str
     names: tuple[str, ...]
     rows: str = ""
+    layout: str = ""
 
 
 def _within(table: str) -> tuple[str, ...]:
@@ -269,7 +270,7 @@ def _within(table: str) -> tuple[str, ...]:
 COMMON = (
     Group("Photographs", "", ("images",)),
     Group("Codecs and bit rates", "", ("codecs", "bpp")),
-    Group("Question", "", ("task", "sampling", "allow_ties", "instructions")),
+    Group("Question", "", ("task", "sampling", "allow_ties", "instructions"), layout="grid"),
     Group(
         "Judgments",
         "",
@@ -277,6 +278,7 @@ COMMON = (
             *("judgments_per_task", "judgments_per_annotator", "budget"),
             *("gold_share", "repeat_share"),
         ),
+        layout="grid",
     ),
 )
 FURTHER = (
@@ -351,7 +353,8 @@ class StudyForm(forms.Form):
 
     def add_problems(self, problems: Mapping[str, str]) -> None:
         """Put what a specification says at its fields; what has none stands above all."""
-        self.specification = None
+        if problems:
+            self.specification = None
         for key, problem in problems.items():
             name = self._places.get(key, key)
             if name not in self.fields:
@@ -461,7 +464,10 @@ class StudyForm(forms.Form):
         return (self._shown(group) for group in FURTHER)
 
     def _shown(self, group: Group) -> dict:
-        rows = [[self[name] for name in row] for row in self.rows.get(group.rows, [])]
+        rows = [
+            {"kind": group.rows, "number": n, "fields": [self[name] for name in row]}
+            for n, row in enumerate(self.rows.get(group.rows, []), start=1)
+        ]
         names = [*group.names, *(name for row in self.rows.get(group.rows, []) for name in row)]
         usual = StudySpecification.defaults()
         is_set = [name for name in names if _differs(self.given, usual, name)]
@@ -473,9 +479,27 @@ class StudyForm(forms.Form):
             "fields": [self[name] for name in group.names],
             "rows": rows,
             "kind": group.rows,
+            "layout": group.layout,
             "n_set": len(is_set),
             "has_errors": any(name in self.errors for name in names),
         }
+
+    def new_rows(self) -> list[dict]:
+        """The rows that the page which posted this has not: it filled the last."""
+        found = []
+        for table, rows in self.rows.items():
+            posted = max((_row_number(name, table) for name in self.data), default=0)
+            found += [
+                {"kind": table, "number": n, "fields": [self[name] for name in names]}
+                for n, names in enumerate(rows, start=1)
+                if posted < n
+            ]
+        return found
+
+    def shown_fields(self) -> list[forms.BoundField]:
+        """Those that the page which posted this has."""
+        new = {field.name for row in self.new_rows() for field in row["fields"]}
+        return [field for field in self if field.name not in new]
 
     def problems(self) -> list[dict]:
         """What is wrong, with the label and the control of each field."""
@@ -551,10 +575,15 @@ def _put(data: MultiValueDict, name: str, field: forms.Field, value: object) -> 
 
 
 def _row_numbers(data: Mapping, table: str) -> range:
-    """Those that were posted, and an empty one to go on with."""
-    found = (re.fullmatch(rf"{table}\.([0-9]{{1,3}})\.\w+", name) for name in data)
-    most = max((int(each[1]) for each in found if each), default=0)
-    return range(1, min(most, MOST_ROWS) + 2)
+    """Those in which something was said, and an empty one to go on with."""
+    said = (_row_number(name, table) for name in data if data.get(name))
+    return range(1, min(max(said, default=0), MOST_ROWS) + 2)
+
+
+def _row_number(name: str, table: str) -> int:
+    """Of a field in a row of this table; 0 for others."""
+    found = re.fullmatch(rf"{table}\.([0-9]{{1,3}})\.\w+", name)
+    return int(found[1]) if found else 0
 
 
 def _last(name: str) -> str:

@@ -29,3 +29,13 @@ def hours(number: float) -> str:
 def duration(seconds: float) -> str:
     """'40 s', '12 min', '3.1 h'."""
     return f"{seconds:.0f} s" if seconds < 90 else hours(seconds / 3600)
+
+
+@register.filter
+def whole_percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+@register.filter
+def points_wide(width: float) -> str:
+    return f"{100 * width:.0f}"
