@@ -38,7 +38,12 @@ LARGEST_FILE = 1_000_000  # bytes of a STUDY.toml
 def new_study(request: HttpRequest) -> HttpResponse:
     """Launch a study by a form: the same check and the same launch as a study file's."""
     if request.method == "GET":
-        return _page(request, *_begun(request))
+        form, started_from = _begun(request)
+        form.is_valid()
+        is_check = "check" in request.GET
+        if not is_check:
+            form.forgive_missing()
+        return _page(request, form, started_from, patiently=is_check)
     _keep(request, request.POST)
     form = StudyForm(request.POST)
     if form.is_valid():
@@ -59,16 +64,16 @@ def new_study(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def plan_study(request: HttpRequest) -> HttpResponse:
-    """What the study as typed will take, and what is wrong with it. htmx asks for these parts of
-    the page alone, at every edit; the button "Check" for the page."""
+    """What the study as typed will take, and what is wrong with it: to htmx these parts of the page
+    alone, at every edit; to the button "Check" the page, with all that is missing."""
     if "start_over" in request.POST:
         _forget(request)
         return redirect("new-study")
     _keep(request, request.POST)
+    if not request.htmx:
+        return redirect(f"{reverse('new-study')}?check")
     form = StudyForm(request.POST)
     form.is_valid()
-    if not request.htmx:
-        return _page(request, form, patiently=True)
     form.forgive_missing()
     return render(request, "evaluation/builder_live.html", _context(request, form))
 
@@ -189,8 +194,6 @@ def _begun(request: HttpRequest) -> tuple[StudyForm, str]:
     else:
         collection = request.GET.get("collection")
         form = StudyForm(data_of(starting_point() | ({"images": collection} if collection else {})))
-    form.is_valid()
-    form.forgive_missing()
     return form, slug
 
 

@@ -132,9 +132,10 @@ def test_what_only_this_installation_can_say_is_wrong_is_told_while_one_edits(
 
 
 def test_without_scripts_a_button_does_what_an_edit_does(as_researcher, holiday):
-    data = typed(gold_share=2) | {"plan-pay_per_hour": ["9"], "plan-currency": ["EUR"]}
-    response = post(as_researcher, "plan-study", data)
-    assert "<html" in response.content.decode()
+    data = typed(gold_share=2, name="") | {"plan-pay_per_hour": ["9"], "plan-currency": ["EUR"]}
+    response = post(as_researcher, "plan-study", data, follow=True)
+    assert response.redirect_chain == [(f"{reverse('new-study')}?check", 302)]
+    assert told_at(response, "name") == "This field is required."
     assert told_at(response, "gold_share") == "This must be a number from 0 to 0.5."
     assert "EUR by hourly pay" in text_of(response)
     assert 'name="rules.2.check"' in response.content.decode(), "room for another rule"

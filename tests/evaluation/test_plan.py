@@ -306,5 +306,5 @@ def test_a_file_that_is_no_study_is_refused_field_by_field(study_file):
     with pytest.raises(CommandError, match="not_after: 'Sky' is no study here"):
         call_command("plan_study", study_file)
     study_file.write_text("seed = -1")
-    with pytest.raises(CommandError, match="name: is missing.*seed: must be a whole number"):
+    with pytest.raises(CommandError, match=r"name: is missing.*seed: must be a whole number"):
         call_command("plan_study", study_file)
