@@ -23,8 +23,9 @@ from evaluation import launching
 from evaluation.access import study_of
 from evaluation.forms import UploadForm
 from evaluation.models import Study
+from evaluation.study_fields import data_of
 from evaluation.study_files import InvalidStudy, StudySpecification, parse
-from evaluation.study_form import StudyForm, data_of, starting_point
+from evaluation.study_form import StudyForm, starting_point
 from evaluation.study_toml import to_toml
 
 DRAFT = "study-builder"  # what the session holds: lists of texts by field
@@ -108,6 +109,8 @@ def download_study_file(request: HttpRequest) -> HttpResponse:
 @require_POST
 def open_study_file(request: HttpRequest) -> HttpResponse:
     """Fill the builder from a STUDY.toml; what is wrong with it is told at its fields."""
+    if "name" in request.POST:  # posted by the builder, with all that was typed
+        _keep(request, request.POST)
     file = request.FILES.get("study_file")
     if file is None:
         messages.error(request, "Choose a STUDY.toml to open.")
@@ -119,7 +122,7 @@ def open_study_file(request: HttpRequest) -> HttpResponse:
     except InvalidStudy as error:
         messages.error(request, f"{error}.")
         return redirect("new-study")
-    data = data_of(given)
+    data = data_of({"name": "", **given})
     _keep(request, data | _assumptions_of(request.POST))
     form = StudyForm(data)
     form.is_valid()

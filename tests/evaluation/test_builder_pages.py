@@ -16,8 +16,8 @@ from codecs_registry.pictures import write_png
 from codecs_registry.tasks import encode_owed
 from evaluation.models import Study
 from evaluation.plan import plan_of
+from evaluation.study_fields import data_of
 from evaluation.study_files import StudySpecification
-from evaluation.study_form import data_of
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +129,14 @@ def test_what_only_this_installation_can_say_is_wrong_is_told_while_one_edits(
     response = post(as_researcher, "plan-study", data, headers=LIVE)
     assert list(response.context["form"].errors) == [field]
     assert problem in unescape(told_at(response, field))
+
+
+def test_what_a_plan_cannot_take_for_granted_is_told_and_left_out(as_researcher, holiday):
+    data = typed() | {"plan-pay_per_hour": ["-1"], "plan-annotators": ["20"]}
+    response = post(as_researcher, "plan-study", data, headers=LIVE)
+    assert "Hourly pay : Ensure this value is greater than or equal to 0." in text_of(response)
+    assert (response.context["plan"].cost, response.context["plan"].annotators) == (None, 20)
+    assert response.context["form"].specification, "it is no part of the study"
 
 
 def test_without_scripts_a_button_does_what_an_edit_does(as_researcher, holiday):
@@ -271,10 +279,10 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(as_researcher, text, prob
     assert problem in messages_of(response)[0]
 
 
-def test_no_file_is_told(as_researcher):
-    assert messages_of(post(as_researcher, "open-study-file", {})) == [
-        "Choose a STUDY.toml to open."
-    ]
+def test_no_file_is_told_and_loses_nothing(as_researcher, holiday):
+    response = post(as_researcher, "open-study-file", typed(name="Half a na"))
+    assert messages_of(response) == ["Choose a STUDY.toml to open."]
+    assert kept(as_researcher, "name") == "Half a na"
 
 
 # --- from a study that there is -------------------------------------------------------------------

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from annotation.options import Options
 from codecs_registry.models import Collection
+from evaluation.study_fields import COMMON, FURTHER, data_of
 from evaluation.study_files import InvalidStudy, StudySpecification
-from evaluation.study_form import COMMON, FURTHER, StudyForm, data_of, starting_point
+from evaluation.study_form import StudyForm, starting_point
 from tests import factories
 from tests.evaluation.specifications import mappings
 
