@@ -1,13 +1,24 @@
 from django.urls import path
 
-from evaluation import annotator_views, export_views, import_views, metric_views, views
+from evaluation import (
+    annotator_views,
+    builder_views,
+    export_views,
+    import_views,
+    metric_views,
+    views,
+)
 from evaluation.metric_api import Distance
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("", views.studies, name="studies"),
-    path("studies/new", views.new_study, name="new-study"),
-    path("studies/upload", views.upload, name="upload"),
+    path("studies/new", builder_views.new_study, name="new-study"),
+    path("studies/new/plan", builder_views.plan_study, name="plan-study"),
+    path("studies/new/pictures", builder_views.collection_pictures, name="collection-pictures"),
+    path("studies/new/study.toml", builder_views.download_study_file, name="study-file"),
+    path("studies/new/open", builder_views.open_study_file, name="open-study-file"),
+    path("studies/upload", builder_views.upload, name="upload"),
     path("studies/<slug:slug>/", views.study, name="study"),
     path("studies/<slug:slug>/retry", views.retry, name="retry"),
     path("studies/<slug:slug>/close", views.close, name="close"),

@@ -3,15 +3,12 @@
 import json
 import zipfile
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 from zipstream import ZipStream
 
 from annotation.datasets import (
@@ -29,11 +26,9 @@ from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
 from evaluation import exporting, launching, reconstruction_scores
 from evaluation.access import Role, study_of
-from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
 from evaluation.metric_versions import in_service
 from evaluation.models import PEOPLE, SIMULATED, Study
-from evaluation.study_files import InvalidStudy
 from projects.access import current
 
 State = Reconstruction.State
@@ -72,60 +67,6 @@ def studies(request: HttpRequest) -> HttpResponse:
         for study in Study.objects.filter(project=project).select_related("campaign")
     ]
     return render(request, "evaluation/studies.html", {"studies": listed})
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "POST"])
-def new_study(request: HttpRequest) -> HttpResponse:
-    """Launch a study by a form: the same check and the same launch as a study file's."""
-    project = current(request, Role.RESEARCHER)
-    if project is None:
-        return redirect("projects")
-    # After an upload, its collection is the one that is meant.
-    form = StudyForm(
-        request.POST or None, project=project, initial={"images": request.GET.get("collection")}
-    )
-    if request.method == "POST" and form.is_valid():
-        try:
-            sources = launching.collection_sources(form.specification.images, project)
-            study, is_new = launching.launch(
-                form.specification, sources, by=request.user, project=project
-            )
-        except InvalidStudy as error:
-            form.add_problems(error.problems)
-        else:
-            if not is_new:
-                messages.info(request, "This study was there already; here it is.")
-            return redirect("study", slug=study.slug)
-    status = 422 if form.errors else 200
-    context = {"form": form, "upload": UploadForm()}
-    return render(request, "evaluation/new_study.html", context, status=status)
-
-
-@login_required
-@require_POST
-def upload(request: HttpRequest) -> HttpResponse:
-    """Photographs into a collection; each that cannot be used is named."""
-    project = current(request, Role.RESEARCHER)
-    form = UploadForm(request.POST, request.FILES)
-    if project is None:
-        return redirect("projects")
-    if not form.is_valid():
-        for problems in form.errors.values():
-            messages.error(request, " ".join(problems))
-        return redirect("new-study")
-    result = form.save(project)
-    for name, reason in result.skipped:
-        messages.error(request, f"{name} was skipped: {reason}.")
-    if result.sources:
-        messages.success(
-            request,
-            f"{len(result.sources)} photographs are in “{form.cleaned_data['collection']}”.",
-        )
-        chosen = urlencode({"collection": form.cleaned_data["collection"]})
-        return redirect(f"{reverse('new-study')}?{chosen}")
-    return redirect("new-study")
 
 
 @login_required

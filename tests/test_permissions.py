@@ -46,7 +46,9 @@ NEEDED = {
     "GET image": VIEWER, "GET original-png": VIEWER, "GET thumbnail": VIEWER,
     "GET decoded-png": VIEWER, "GET bitstream": VIEWER,
     # Of its studies.
-    "GET new-study": RESEARCHER, "POST upload": RESEARCHER,
+    "GET new-study": RESEARCHER, "POST upload": RESEARCHER, "POST plan-study": RESEARCHER,
+    "GET collection-pictures": RESEARCHER, "POST study-file": RESEARCHER,
+    "POST open-study-file": RESEARCHER,
     "GET study": VIEWER, "GET stimuli": VIEWER, "GET scoring-progress": VIEWER,
     "GET differences": VIEWER, "GET difference-png": VIEWER, "GET report": VIEWER,
     "GET analysis-json": VIEWER, "GET judgments-csv": VIEWER, "GET judgments-jsonl": VIEWER,
@@ -75,7 +77,8 @@ OF_PROJECTS = {"project", "audit", "project-settings", "add-member", "change-rol
 SIGN_IN = "is asked to sign in"
 PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
 # A stranger has a project of their own for them.
-OF_NEW_STUDIES = {"GET new-study", "POST upload", "GET new-import", "POST new-import",
+OF_NEW_STUDIES = {"GET new-study", "POST upload", "POST plan-study", "GET collection-pictures",
+                  "POST study-file", "POST open-study-file", "GET new-import", "POST new-import",
                   "GET import-preview", "POST import-preview"}  # fmt: skip
 # Not found by those who may, too.
 WITHOUT_OBJECT = {"GET export-file", "GET hardest-picture", "GET metric-pairs",
