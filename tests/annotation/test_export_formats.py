@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -444,17 +445,23 @@ def test_a_moment_does_not_hold_once_a_judgment_came_late_from_below():
 
 def test_memory_does_not_grow_with_judgments(monkeypatch):
     monkeypatch.setattr(records, "PAGE", 1000)
-    peaks: dict[str, list[int]] = {"csv": [], "parquet": []}
-    with transaction.atomic():
+    campaign = judged_in_bulk(20_000)
+    ids = Judgment.objects.order_by("id").values_list("id", flat=True)
+
+    def peaks(form: str, held: Callable[[], int]) -> list[int]:
+        """The most that was held while 2,000 judgments were written, and while 20,000 were."""
+        found = []
         for judgments in (2_000, 20_000):
-            campaign = judged_in_bulk(judgments)
-            for form, its_peaks in peaks.items():
-                files = export_files(FORMATS[form], Contents(campaign))
-                tracemalloc.start()
-                size = sum(len(chunk) for file in files for chunk in file.chunks)
-                its_peaks.append(tracemalloc.get_traced_memory()[1])
-                tracemalloc.stop()
-                assert size > judgments * 5, "it is all there"
-        transaction.set_rollback(True)
-    for few, many in peaks.values():
-        assert many < 1.2 * few
+            until = Moment.of(campaign, until=ids[judgments - 1])
+            files = export_files(FORMATS[form], Contents(campaign, moment=until))
+            sizes = [(len(chunk), held()) for file in files for chunk in file.chunks]
+            assert sum(size for size, _ in sizes) > judgments * 5, "it is all there"
+            found.append(max(amount for _, amount in sizes))
+        return found
+
+    tracemalloc.start()
+    few, many = peaks("csv", lambda: tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert many < 1.2 * few
+    few, many = peaks("parquet", pyarrow.total_allocated_bytes)
+    assert many < 1.2 * few
