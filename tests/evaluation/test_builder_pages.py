@@ -293,6 +293,8 @@ def test_a_study_is_started_from_another_with_all_that_it_asked_for(as_researche
     study = factories.study("Sea", **asked)
     link = f"{reverse('new-study')}?from=sea"
     assert f'href="{link}"' in as_researcher.get(reverse("study", args=["sea"])).content.decode()
+    own = Collection.objects.get()
+    own.sources.remove(study.sources.first())
     form = as_researcher.get(link).context["form"]
     assert form.missing == ["images"], "its pictures are no collection"
     made = Collection.objects.create(name="its own")
