@@ -16,6 +16,7 @@ from evaluation.metric_models import (
     TrainingRun,
 )
 from evaluation.populations import PEOPLE, SIMULATED
+from evaluation.sharing_models import SharedLink
 from evaluation.study_files import ACTIVE
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",
+    "SharedLink",
     "Study",
     "TrainingRun",
 ]

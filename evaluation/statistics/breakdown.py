@@ -3,13 +3,13 @@ on which annotators agreed most and least."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from evaluation.statistics.comparisons import Comparisons, FloatArray
+from evaluation.statistics.comparisons import Comparisons, FloatArray, picture_of
 from evaluation.statistics.options import Options
 from evaluation.statistics.preference import Share, wilson_interval
 from evaluation.statistics.ratings import (
@@ -83,7 +83,8 @@ def category_shares(
 
 
 def extreme_questions(comparisons: Comparisons, *, confidence: float) -> Document:
-    """The questions on which annotators agreed most, and least; up to MOST_QUESTIONS each.
+    """The questions on which annotators agreed most, and least; up to MOST_QUESTIONS each, and no
+    picture twice in either list.
 
     A question is a content and an unordered pair of conditions, an annotator counting once (see
     ratings.nominal_answers). Most agreed are those whose preferred side has the highest lower bound
@@ -114,15 +115,15 @@ def extreme_questions(comparisons: Comparisons, *, confidence: float) -> Documen
     def name(row: Document) -> tuple[str, str, str]:
         return row["content"], row["a"], row["b"]
 
-    most = sorted(
+    most = _first_of_pictures(
         (row for row in rows if row["a_preferred"] != 0.5),
-        key=lambda row: (-max(row["low"], 1 - row["high"]), *name(row)),
-    )[:MOST_QUESTIONS]
-    least = sorted(
+        lambda row: (-max(row["low"], 1 - row["high"]), *name(row)),
+    )
+    least = _first_of_pictures(
         (row for row in rows if row["agreement"] < 1 and row not in most),
-        key=lambda row: (abs(row["a_preferred"] - 0.5), -row["n"], *name(row)),
-    )[:MOST_QUESTIONS]
-    all_agree = "all other answers are unanimous" if most else None
+        lambda row: (abs(row["a_preferred"] - 0.5), -row["n"], *name(row)),
+    )
+    all_agree = "all other answers are unanimous"
     return {
         "n_questions": len(rows),
         "most_agreed": most,
@@ -130,6 +131,15 @@ def extreme_questions(comparisons: Comparisons, *, confidence: float) -> Documen
         "least_agreed": least,
         "least_agreed_reason": None if least else none or all_agree,
     }
+
+
+def _first_of_pictures(
+    rows: Iterable[Document], key: Callable[[Document], tuple[Any, ...]]
+) -> list[Document]:
+    first: dict[str, Document] = {}
+    for row in sorted(rows, key=key):
+        first.setdefault(picture_of(row["content"]), row)
+    return list(first.values())[:MOST_QUESTIONS]
 
 
 def _by_picture(comparisons: Comparisons) -> tuple[FloatArray, FloatArray]:

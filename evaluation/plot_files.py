@@ -1,0 +1,47 @@
+"""Plots as files, and the script that makes them answer."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+import vl_convert
+from django.http import Http404, HttpResponse
+
+from evaluation import plots
+from evaluation.reports import PLOT_FORMATS, result_plots
+
+TYPES = {
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "csv": "text/csv; charset=utf-8",
+}
+
+
+def plot_response(
+    analysis: dict, *, name: str, kind: str, is_simulated: bool, stem: str
+) -> HttpResponse:
+    """A plot of a document to download. Raises Http404 where there is none of this name or kind.
+
+    stem : of the file's name.
+    """
+    plot = plots.named(result_plots(analysis, is_simulated=is_simulated), name)
+    if plot is None or kind not in PLOT_FORMATS:
+        raise Http404
+    content = {"svg": plot.svg_file, "png": plot.png_file, "csv": plot.csv_file}[kind]()
+    return HttpResponse(
+        content,
+        content_type=TYPES[kind],
+        headers={"Content-Disposition": f'attachment; filename="{stem}-{name}.{kind}"'},
+    )
+
+
+@cache
+def vega_bundle() -> tuple[bytes, str]:
+    """Vega, Vega-Lite and their interpreter as one script, as the installed package brings them
+    (BSD 3-clause, University of Washington Interactive Data Lab), and its ETag.
+
+    It is never evaluated from text: the interpreter keeps pages free of 'unsafe-eval'.
+    """
+    script = vl_convert.javascript_bundle().encode()
+    return script, f'"{hashlib.sha256(script).hexdigest()[:32]}"'
