@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 
 import vl_convert
 from django.http import Http404, HttpResponse
 
 from evaluation import plots
-from evaluation.reports import PLOT_FORMATS, result_plots
+from evaluation.reports import SIMULATED_TITLE
 
 TYPES = {
     "svg": "image/svg+xml",
@@ -19,14 +20,16 @@ TYPES = {
 
 
 def plot_response(
-    analysis: dict, *, name: str, kind: str, is_simulated: bool, stem: str
+    document: Callable[[], dict], *, name: str, kind: str, is_simulated: bool, stem: str
 ) -> HttpResponse:
     """A plot of a document to download. Raises Http404 where there is none of this name or kind.
 
-    stem : of the file's name.
+    document : asked for only if there may be.   stem : of the file's name.
     """
-    plot = plots.named(result_plots(analysis, is_simulated=is_simulated), name)
-    if plot is None or kind not in PLOT_FORMATS:
+    if name not in plots.NAMES or kind not in TYPES:
+        raise Http404
+    plot = plots.plot_named(name, document(), title=SIMULATED_TITLE if is_simulated else "")
+    if plot is None:
         raise Http404
     content = {"svg": plot.svg_file, "png": plot.png_file, "csv": plot.csv_file}[kind]()
     return HttpResponse(

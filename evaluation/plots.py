@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps, loads
 from typing import Any
@@ -20,6 +19,7 @@ from evaluation.labels import stratum_title
 MOST_IMAGES = 40
 CHOSEN = "codec_chosen"
 ROWS = "rows"
+NAMES = ("rates", "scale", "preferences", "win-share", "first-choice", "images", "metrics")
 _PAPER, _INK = "#ffffff", "#1c1d1f"
 _CELL, _PANELS_WIDE = 54, 900  # pixels
 _DODGE = 1.035
@@ -68,16 +68,21 @@ def all_plots(analysis: dict, *, title: str = "") -> list[Plot]:
 
     What must not be lost when a picture is cut out, such as who judged, goes into its title.
     """
-    drawings = (
-        rates_plot,
-        scale_plot,
-        win_share_plot,
-        first_choice_plot,
-        preference_plot,
-        images_plot,
-        metrics_plot,
-    )
-    return [plot for draw in drawings if (plot := draw(analysis, title=title))]
+    return [plot for name in NAMES if (plot := plot_named(name, analysis, title=title))]
+
+
+def plot_named(name: str, analysis: dict, *, title: str = "") -> Plot | None:
+    """One of NAMES; None: there is nothing to draw in it. Raises KeyError for another name."""
+    drawings = {
+        "rates": rates_plot,
+        "scale": scale_plot,
+        "preferences": preference_plot,
+        "win-share": win_share_plot,
+        "first-choice": first_choice_plot,
+        "images": images_plot,
+        "metrics": metrics_plot,
+    }
+    return drawings[name](analysis, title=title)
 
 
 def rates_plot(analysis: dict, *, title: str = "") -> Plot | None:
@@ -529,7 +534,3 @@ def _signed(score: float) -> str:
 
 def _without(row: dict, *names: str) -> dict:
     return {key: value for key, value in row.items() if key not in names}
-
-
-def named(plots: Sequence[Plot], name: str) -> Plot | None:
-    return next((plot for plot in plots if plot.name == name), None)

@@ -22,8 +22,14 @@ def plot_file(request: HttpRequest, slug: str, name: str, kind: str) -> HttpResp
     """A plot as SVG or PNG, or what it shows as CSV."""
     from evaluation.plot_files import plot_response
 
-    _, document, is_simulated = asked_document(request, slug)
-    return plot_response(document, name=name, kind=kind, is_simulated=is_simulated, stem=slug)
+    study, population = asked(request, slug)
+    return plot_response(
+        lambda: document_of(study, population),
+        name=name,
+        kind=kind,
+        is_simulated=population == SIMULATED,
+        stem=slug,
+    )
 
 
 @login_required
@@ -33,8 +39,9 @@ def report_pdf(request: HttpRequest, slug: str) -> HttpResponse:
     """The results as a PDF to keep and send."""
     from evaluation.report_pdf import report_pdf as made
 
-    study, document, is_simulated = asked_document(request, slug)
-    pdf = made(document, title=study.name, is_simulated=is_simulated)
+    study, population = asked(request, slug)
+    document = document_of(study, population)
+    pdf = made(document, title=study.name, is_simulated=population == SIMULATED)
     return download([pdf], "application/pdf", f"{slug}-report.pdf")
 
 
@@ -45,18 +52,23 @@ def methods_bibtex(request: HttpRequest, slug: str) -> HttpResponse:
     """The works that the methods paragraph cites."""
     from evaluation.methods import methods
 
-    _, document, is_simulated = asked_document(request, slug)
-    text = methods(document, is_simulated=is_simulated).bibtex
+    study, population = asked(request, slug)
+    document = document_of(study, population)
+    text = methods(document, is_simulated=population == SIMULATED).bibtex
     return download([text], "application/x-bibtex; charset=utf-8", f"{slug}-methods.bib")
 
 
-def asked_document(request: HttpRequest, slug: str) -> tuple[Study, dict, bool]:
-    """The study, its results of the population that is asked for, and whether that is simulated."""
+def asked(request: HttpRequest, slug: str) -> tuple[Study, str]:
+    """The study, and whose judgments are asked for."""
+    study = study_of(request, slug)
+    return study, asked_population(request, study.judgment_counts())
+
+
+def document_of(study: Study, population: str) -> dict:
+    """What `analyse --json` prints."""
     from evaluation.analysis import analyse_study
 
-    study = study_of(request, slug)
-    population = asked_population(request, study.judgment_counts())
-    return study, analyse_study(study, population=population), population == SIMULATED
+    return analyse_study(study, population=population)
 
 
 def _vega_tag(request: HttpRequest) -> str:

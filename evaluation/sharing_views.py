@@ -14,6 +14,7 @@ from evaluation import links
 from evaluation import sharing as domain
 from evaluation.access import Role, study_of
 from evaluation.models import SIMULATED, SharedLink
+from evaluation.result_views import document_of
 
 FROZEN, NEWEST = "frozen", "newest"
 
@@ -38,8 +39,6 @@ def sharing(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @require_POST
 def share(request: HttpRequest, slug: str) -> HttpResponse:
-    from evaluation.analysis import analyse_study
-
     study = study_of(request, slug, Role.RESEARCHER)
     population = request.POST.get("population", "")
     counts = study.judgment_counts()
@@ -47,7 +46,7 @@ def share(request: HttpRequest, slug: str) -> HttpResponse:
         messages.error(request, "There are no judgments of this kind to share yet.")
         return redirect("sharing", slug=slug)
     freezes = request.POST.get("shows") != NEWEST
-    document = analyse_study(study, population=population) if freezes else None
+    document = document_of(study, population) if freezes else None
     domain.share(study, population=population, document=document, by=request.user)
     messages.success(request, "The link is there: whoever has it sees these results.")
     return redirect("sharing", slug=slug)
@@ -112,7 +111,7 @@ def shared_plot(request: HttpRequest, link: SharedLink, name: str, kind: str) ->
     from evaluation.plot_files import plot_response
 
     return plot_response(
-        _document(link),
+        lambda: _document(link),
         name=name,
         kind=kind,
         is_simulated=link.population == SIMULATED,
@@ -139,9 +138,7 @@ def shared_picture(
 
 def _document(link: SharedLink) -> dict:
     """What a link shows."""
-    from evaluation.analysis import analyse_study
-
     frozen = link.document
     if frozen is not None:
         return frozen
-    return domain.for_others(analyse_study(link.study, population=link.population))
+    return domain.for_others(document_of(link.study, link.population))
