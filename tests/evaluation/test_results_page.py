@@ -27,7 +27,7 @@ CODECS = ("avif", "jpeg", "webp")
 CHOICES = (preferring(*CODECS), preferring("jpeg", "webp", "avif"), preferring("webp", *CODECS[:2]))
 
 
-def judged_study(name: str = "Sea", *, sources: int = 2, bpp=("0.37", "1.0"), **asked):
+def judged_study(name: str = "Sea", *, sources: int = 1, bpp=("0.37",), **asked):
     study = factories.study(
         name, sources=sources, codecs=CODECS, bpp=bpp, judgments_per_task=3, **asked
     )
@@ -50,7 +50,7 @@ def section(html: str, name: str) -> str:
 
 
 def test_every_number_on_the_page_and_in_the_report_is_the_documents(as_researcher):
-    study = judged_study()
+    study = judged_study(sources=2, bpp=("0.37", "1.0"))
     holds_one = Collection.objects.create(name="animals")
     holds_one.sources.add(study.sources.first())
     analysis = json.loads(page(as_researcher, "analysis-json"))
@@ -91,7 +91,7 @@ def test_what_is_plotted_is_the_documents(as_researcher):
 
 
 def test_the_document_has_the_bit_rates_that_codecs_have(as_researcher):
-    study = judged_study()
+    study = factories.study(codecs=CODECS, bpp=("0.37", "1.0"))
     study.reconstructions.filter(codec="avif", target_bpp="0.37").update(actual_bpp=0.375)
     rates = analyse_study(study, population=PEOPLE)["rates"]
     assert list(rates) == ["0.37", "1.0"]
@@ -118,17 +118,17 @@ def test_a_metric_that_sees_what_people_see_agrees_with_them_wholly():
 
 
 def test_pairs_without_a_value_of_the_metric_are_left_out_and_counted():
-    study = judged_study(bpp=("0.37",))
+    study = judged_study()
     study.reconstructions.filter(codec="webp").update(psnr=None)
     psnr, ms_ssim = analyse_study(study, population=PEOPLE)["metrics"]["0.37"]
-    assert (psnr["n_pairs"], psnr["n_without_value"]) == (2, 4)
+    assert (psnr["n_pairs"], psnr["n_without_value"]) == (1, 2)
     assert psnr["by_codec"][2]["reason"] == "no value is stored"
     assert ms_ssim["pearson"]["value"] is None
     assert ms_ssim["pearson"]["reason"].startswith("no pair of reconstructions has both")
 
 
 def test_the_metric_in_service_stands_beside_people_smaller_being_closer():
-    study = judged_study(bpp=("0.37",))
+    study = judged_study()
     version = stored_version("by-hand", metric=metric(pixel_error_only=True), is_in_service=True)
     version.trained_on = {"studies": {"Sea": {}}}
     version.save()
@@ -152,7 +152,7 @@ def test_the_metric_in_service_stands_beside_people_smaller_being_closer():
 def test_the_most_and_least_agreed_questions_show_their_pictures_and_lead_to_the_viewer(
     as_researcher,
 ):
-    study = judged_study(bpp=("0.37",))
+    study = judged_study()
     html = section(page(as_researcher), "questions")
     [source, *_] = study.sources.order_by("id")
     assert reverse("thumbnail", args=[source.id]) in html
@@ -164,7 +164,7 @@ def test_the_most_and_least_agreed_questions_show_their_pictures_and_lead_to_the
 
 
 def test_the_reports_pictures_are_inside_it_and_small(as_researcher):
-    judged_study(bpp=("0.37",))
+    judged_study()
     html = page(as_researcher, "report")
     assert Loaded(html).found == []
     held = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
@@ -176,7 +176,7 @@ def test_the_reports_pictures_are_inside_it_and_small(as_researcher):
 
 
 def test_each_plot_has_links_to_its_files_and_a_drawing_that_needs_no_script(as_researcher):
-    judged_study()
+    judged_study(bpp=("0.37", "1.0"))
     html = page(as_researcher)
     for name in ("rates", "scale", "preferences", "win-share", "images", "metrics"):
         for kind in ("svg", "png", "csv"):
@@ -188,21 +188,19 @@ def test_each_plot_has_links_to_its_files_and_a_drawing_that_needs_no_script(as_
 
 def test_plots_are_downloaded_as_svg_and_png(as_researcher):
     judged_study()
-    svg = as_researcher.get(reverse("plot-file", args=["sea", "rates", "svg"]))
+    svg = as_researcher.get(reverse("plot-file", args=["sea", "scale", "svg"]))
     assert svg["Content-Type"] == "image/svg+xml"
-    assert 'filename="sea-rates.svg"' in svg["Content-Disposition"]
+    assert 'filename="sea-scale.svg"' in svg["Content-Disposition"]
     assert svg.content.startswith(b"<svg")
-    png = as_researcher.get(reverse("plot-file", args=["sea", "rates", "png"]))
+    png = as_researcher.get(reverse("plot-file", args=["sea", "scale", "png"]))
     with Image.open(io.BytesIO(png.content)) as picture:
         assert picture.format == "PNG"
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("rates", "exe"), ("first-choice", "svg"), ("x", "csv")]
-)
-def test_a_plot_that_is_not_there_is_not_found(as_researcher, name, kind):
-    judged_study(bpp=("0.37",))
-    assert as_researcher.get(reverse("plot-file", args=["sea", name, kind])).status_code == 404
+def test_a_plot_that_is_not_there_is_not_found(as_researcher):
+    judged_study()
+    for name, kind in (("scale", "exe"), ("first-choice", "svg"), ("rates", "svg"), ("x", "csv")):
+        assert as_researcher.get(reverse("plot-file", args=["sea", name, kind])).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["plot-file", "report-pdf", "methods-bibtex"])
@@ -217,7 +215,7 @@ def test_files_are_for_those_who_signed_in_and_are_only_read(client, researcher,
 
 
 def test_pdf_and_bibtex_are_files_to_keep(as_researcher):
-    judged_study(bpp=("0.37",))
+    judged_study()
     pdf = as_researcher.get(reverse("report-pdf", args=["sea"]))
     assert pdf["Content-Type"] == "application/pdf"
     assert b"".join(pdf).startswith(b"%PDF-")
@@ -240,7 +238,7 @@ def test_vega_is_served_from_here_with_its_interpreter_and_kept_by_browsers(clie
 
 
 def test_hostile_names_are_text_in_plots_and_specifications(as_researcher):
-    study = judged_study(bpp=("0.37",))
+    study = judged_study()
     source = study.sources.first()
     source.name = f"{HOSTILE}.png"
     source.save()
