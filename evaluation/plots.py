@@ -24,7 +24,7 @@ _PAPER, _INK = "#ffffff", "#1c1d1f"
 _CELL, _PANELS_WIDE = 54, 900  # pixels
 _DODGE = 1.035
 """Codecs of one bit rate are set side by side, each so many times further along than the last."""
-_SHARES = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
+_SHARES = alt.Axis(format="%", values=[0, 0.5, 1])
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,13 @@ def preference_plot(analysis: dict, *, title: str = "") -> Plot | None:
             sort=order,
             axis=alt.Axis(orient="top", labelAngle=-40, **axis),
         ),
-        y=alt.Y("codec:N", title="this one is closer …", sort=order, axis=alt.Axis(**axis)),
+        y=alt.Y(
+            "codec:N",
+            title="this one is closer …",
+            sort=order,
+            # Names are wider in some fonts than in the one that is measured.
+            axis=alt.Axis(titlePadding=24, **axis),
+        ),
     )
     strong = abs(alt.datum.share - 0.5) > 0.3
     chart = base.mark_rect(stroke=_PAPER, strokeWidth=1).encode(
