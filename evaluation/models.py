@@ -17,6 +17,7 @@ from evaluation.metric_models import (
     TrainingRun,
 )
 from evaluation.populations import PEOPLE, SIMULATED
+from evaluation.sharing_models import SharedLink
 from evaluation.study_files import ACTIVE
 from projects.models import Project
 
@@ -29,6 +30,7 @@ __all__ = [
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",
+    "SharedLink",
     "Study",
     "TrainingRun",
 ]

@@ -6,6 +6,8 @@ from evaluation import (
     export_views,
     import_views,
     metric_views,
+    result_views,
+    sharing_views,
     views,
 )
 from evaluation.metric_api import Distance
@@ -85,6 +87,32 @@ urlpatterns = [
         name="difference-png",
     ),
     path("api/distance", Distance.as_view(), name="distance"),
+    path("studies/<slug:slug>/report.pdf", result_views.report_pdf, name="report-pdf"),
+    path("studies/<slug:slug>/methods.bib", result_views.methods_bibtex, name="methods-bibtex"),
+    path(
+        "studies/<slug:slug>/plots/<slug:name>.<str:kind>",
+        result_views.plot_file,
+        name="plot-file",
+    ),
+    path("studies/<slug:slug>/sharing", sharing_views.sharing, name="sharing"),
+    path("studies/<slug:slug>/sharing/new", sharing_views.share, name="share"),
+    path(
+        "studies/<slug:slug>/sharing/<int:link_id>/revoke",
+        sharing_views.revoke,
+        name="revoke-shared",
+    ),
+    path("results/<str:token>/", sharing_views.shared_results, name="shared-results"),
+    path(
+        "results/<str:token>/plots/<slug:name>.<str:kind>",
+        sharing_views.shared_plot,
+        name="shared-plot",
+    ),
+    path(
+        "results/<str:token>/<str:kind>/<int:picture_id>.webp",
+        sharing_views.shared_picture,
+        name="shared-picture",
+    ),
+    path("vega.js", result_views.vega_script, name="vega-script"),
     path("studies/<slug:slug>/report.html", views.report, name="report"),
     path("studies/<slug:slug>/results.json", views.analysis_json, name="analysis-json"),
     path("studies/<slug:slug>/judgments.csv", views.download_judgments, name="judgments-csv"),

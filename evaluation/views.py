@@ -76,7 +76,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
     found = study_of(request, slug)
     counts = found.judgment_counts()
-    population = _population(request, counts)
+    population = asked_population(request, counts)
     context = {
         "study": found,
         "encoding": found.encoding_progress(),
@@ -103,7 +103,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         from evaluation.reports import results_context
 
         analysis = analyse_study(found, population=population)
-        context |= results_context(analysis, is_simulated=context["is_simulated"])
+        context |= results_context(analysis, is_simulated=context["is_simulated"], study=found)
         context["metric"] = reconstruction_scores.of_study(found)
     template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"
     return render(request, template, context)
@@ -199,9 +199,11 @@ def report(request: HttpRequest, slug: str) -> HttpResponse:
     from evaluation.reports import report_html
 
     found = study_of(request, slug)
-    population = _population(request, found.judgment_counts())
+    population = asked_population(request, found.judgment_counts())
     analysis = analyse_study(found, population=population)
-    page = report_html(analysis, title=found.name, is_simulated=population == SIMULATED)
+    page = report_html(
+        analysis, title=found.name, is_simulated=population == SIMULATED, study=found
+    )
     return download([page], "text/html; charset=utf-8", f"{slug}-report.html")
 
 
@@ -213,7 +215,7 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
     from evaluation.analysis import analyse_study
 
     found = study_of(request, slug)
-    analysis = analyse_study(found, population=_population(request, found.judgment_counts()))
+    analysis = analyse_study(found, population=asked_population(request, found.judgment_counts()))
     return download(
         [json.dumps(analysis, indent=2, allow_nan=False)],
         "application/json",
@@ -221,7 +223,7 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-def _population(request: HttpRequest, counts: dict[str, int]) -> str:
+def asked_population(request: HttpRequest, counts: dict[str, int]) -> str:
     """Whose judgments are asked for; people's, unless only simulated annotators judged."""
     default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
     asked = request.GET.get("judged_by", default)

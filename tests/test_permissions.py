@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from annotation.models import Export
 from codecs_registry.models import Collection
 from codecs_registry.tasks import encode_owed
-from evaluation import metric_tasks
+from evaluation import metric_tasks, sharing
 from evaluation.importing import Reading, import_judgments
 from evaluation.models import DifferenceMap, Study, TrainingRun
 from projects.access import default_project
@@ -33,6 +33,8 @@ NEEDED = {
     "GET my-data-json": PUBLIC, "POST next-assignments": PUBLIC, "POST judgments": PUBLIC,
     "POST give-back": PUBLIC, "GET stimulus": PUBLIC, "GET words": PUBLIC,
     "GET login": PUBLIC, "POST logout": PUBLIC, "GET set-password": PUBLIC, "GET healthz": PUBLIC,
+    "GET shared-results": PUBLIC, "GET shared-plot": PUBLIC, "GET shared-picture": PUBLIC,
+    "GET vega-script": PUBLIC,
     "GET sign-in-elsewhere": PUBLIC, "GET signed-in-elsewhere": PUBLIC,
     # Anybody's who has an account, each sees what is theirs.
     "GET projects": SIGNED_IN, "POST choose-project": SIGNED_IN, "GET codecs": SIGNED_IN,
@@ -52,7 +54,10 @@ NEEDED = {
     "GET study": VIEWER, "GET stimuli": VIEWER, "GET scoring-progress": VIEWER,
     "GET differences": VIEWER, "GET difference-png": VIEWER, "GET report": VIEWER,
     "GET analysis-json": VIEWER, "GET judgments-csv": VIEWER, "GET judgments-jsonl": VIEWER,
-    "GET dataset-zip": VIEWER, "GET data": VIEWER, "GET export-file": VIEWER,
+    "GET dataset-zip": VIEWER, "GET report-pdf": VIEWER, "GET methods-bibtex": VIEWER,
+    "GET plot-file": VIEWER, "GET sharing": VIEWER, "POST share": RESEARCHER,
+    "POST revoke-shared": RESEARCHER, "GET reconstruction-thumbnail": VIEWER,
+    "GET data": VIEWER, "GET export-file": VIEWER,
     "POST export-request": RESEARCHER, "POST export-retry": RESEARCHER,
     "POST export-delete": RESEARCHER,
     "POST retry": RESEARCHER, "POST close": RESEARCHER, "POST reopen": RESEARCHER,
@@ -81,7 +86,7 @@ OF_NEW_STUDIES = {"GET new-study", "POST upload", "POST plan-study", "GET collec
                   "POST study-file", "POST open-study-file", "GET new-import", "POST new-import",
                   "GET import-preview", "POST import-preview"}  # fmt: skip
 # Not found by those who may, too.
-WITHOUT_OBJECT = {"GET export-file", "GET hardest-picture", "GET metric-pairs",
+WITHOUT_OBJECT = {"GET plot-file", "GET export-file", "GET hardest-picture", "GET metric-pairs",
                   "GET import-failing"}  # fmt: skip
 
 
@@ -136,6 +141,7 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     export = Export.objects.create(
         campaign=study.campaign, format="csv", population="people", requested_at=factories.NOW
     )
+    link = sharing.share(study, population="people")
     arguments = {
         "slug": study.slug,
         "import_id": imported.id,
@@ -153,6 +159,9 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
         "side": "p0",
         "position": "left",
         "uidb64": "MQ",
+        "link_id": link.id,
+        "kind": "svg",
+        "picture_id": source.id,
     }
     return World(study, arguments, clients)
 

@@ -104,7 +104,8 @@ class Command(BaseCommand):
 
     def write_report(self, path, result, of, *, simulated, **options):
         title = of.stem if isinstance(of, Path) else result["provenance"]["study"]
-        page = report_html(result, title=title, is_simulated=simulated)
+        study = None if isinstance(of, Path) else find_study(of)
+        page = report_html(result, title=title, is_simulated=simulated, study=study)
         # Aside, then renamed: a report is whole or not there.
         aside = path.with_name(f".{path.name}.part")
         try:
