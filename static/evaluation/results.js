@@ -6,7 +6,7 @@
 const CHOSEN = "codec_chosen"; // a parameter of the specification: evaluation/plots.py
 const FEW = 12; // values of a codec that are worth telling in a line
 
-const views = new Set();
+const views = new Map(); // of each living plot, by its figure
 let chosen = null;
 let loading = null;
 
@@ -41,7 +41,7 @@ async function enliven(figure) {
   stage.querySelector("svg")?.setAttribute("aria-hidden", "true"); // the tables below say it all
   drawing.replaceChildren(stage);
   figure.append(note);
-  views.add(view);
+  views.set(figure, view);
   if (!text.includes(`== ${CHOSEN}`)) return;
   view.addEventListener("mouseover", (_event, item) => highlight(item?.datum?.codec ?? chosen));
   view.addEventListener("mouseout", () => highlight(chosen));
@@ -69,11 +69,12 @@ function tell(figure, note, event, value) {
 }
 
 function highlight(codec) {
-  for (const view of views) {
-    try {
-      view.signal(CHOSEN, codec ?? null).runAsync();
-    } catch {
-      views.delete(view); // of a plot that has left the page
+  for (const [figure, view] of views) {
+    if (figure.isConnected) view.signal(CHOSEN, codec ?? null).runAsync();
+    else {
+      // htmx has put another page's body in its place.
+      view.finalize();
+      views.delete(figure);
     }
   }
 }
