@@ -20,4 +20,4 @@ def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study
 
     Raises Http404 to those who may not know of it, PermissionDenied to those whose role is less.
     """
-    return get_object_or_404(Study.objects.select_related("campaign"), slug=slug)
+    return get_object_or_404(Study.objects.select_related("campaign", "pilot"), slug=slug)
