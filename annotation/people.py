@@ -1,7 +1,7 @@
 """What the system holds of an annotator, and how they and the researcher end it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -190,11 +190,27 @@ class Work:
         return self.worked_s / 60
 
 
-def work_of(campaign: Campaign) -> list[Work]:
-    """What each person who annotates for a campaign has done, in the order in which they came."""
+def people_of(campaign: Campaign) -> QuerySet[Annotator]:
+    """The people who annotate for a campaign, in the order in which they came."""
+    return campaign.annotators.filter(is_simulated=False).order_by("id")
+
+
+def work_of(campaign: Campaign, annotators: Iterable[Annotator] | None = None) -> list[Work]:
+    """What each person who annotates for a campaign has done, in the order in which they came.
+
+    annotators : only of these people.
+    """
+    people = people_of(campaign)
+    if annotators is not None:
+        people = people.filter(id__in=[each.id for each in annotators])
+    return _work_of(people)
+
+
+def _work_of(people: QuerySet[Annotator]) -> list[Work]:
+    ids = list(people.values_list("id", flat=True))
     rows = {
         row["assignment__annotator"]: row
-        for row in Judgment.objects.filter(assignment__annotator__campaign=campaign)
+        for row in Judgment.objects.filter(assignment__annotator__in=ids)
         .order_by()
         .values("assignment__annotator")
         .annotate(
@@ -206,8 +222,7 @@ def work_of(campaign: Campaign) -> list[Work]:
             last_at=Max("judged_at"),
         )
     }
-    gold = _gold_answers(campaign)
-    people = campaign.annotators.filter(is_simulated=False).order_by("id")
+    gold = _gold_answers(ids)
     return [
         _work(each, rows.get(each.id), right=gold[each.id, True], wrong=gold[each.id, False])
         for each in people.select_related("campaign").prefetch_related("quality_events")
@@ -250,15 +265,25 @@ def _status(annotator: Annotator, judged: int) -> str:
     return "has judged" if judged else "has begun"
 
 
-def _gold_answers(campaign: Campaign) -> Counter:
+def _gold_answers(annotator_ids: list[int]) -> Counter:
     """How many gold tasks an annotator answered rightly or not, by (annotator's id, rightly)."""
     answers = Assignment.objects.filter(
-        task__campaign=campaign, purpose=Purpose.GOLD, judgment__isnull=False
+        annotator__in=annotator_ids, purpose=Purpose.GOLD, judgment__isnull=False
     ).values_list("annotator_id", "shown", "task__closest_id", "judgment__ranks")
     return Counter(
         (annotator, is_alone_first(ranks, shown.index(closest)))
         for annotator, shown, closest, ranks in answers
     )
+
+
+def pay_of_all(campaign: Campaign) -> Decimal | None:
+    """What all people are owed for their judgments, without bonuses; None where the campaign says
+    nothing of pay."""
+    pay = campaign.options.crowd.pay
+    if not pay:
+        return None
+    counted = people_of(campaign).aggregate(n=Sum("n_counted", default=0))["n"]
+    return Decimal(pay) * counted
 
 
 PAYMENT_COLUMNS = (

@@ -20,7 +20,7 @@ NAMES = (
     "perceptual_distance",
     "metric_training",
 )
-MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness")
+MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness", "study_pages")
 
 
 def main() -> None:

@@ -24,4 +24,5 @@ def results_context(analysis: dict, *, is_simulated: bool) -> dict:
         "win_share_plot": plots.win_share_plot(analysis, title=title),
         "scale_plot": plots.scale_plot(analysis, title=title),
         "n_annotators": len(analysis["annotators"]),
+        "annotators_shown": ":",  # all
     }

@@ -22,6 +22,7 @@ from annotation.counts import Counts, counts_of
 from annotation.models import Campaign
 from codecs_registry.leases import LEASE, lease_kept, worker_name
 from evaluation.models import PEOPLE, PILOT, SIMULATED, IntervalWidth, StoredAnalysis, Study
+from evaluation.provenance import provenance
 from evaluation.statistics.options import Options
 
 SMALL = 2000  # judgments: analysed while the page loads, within a second
@@ -171,8 +172,28 @@ def _make(study: Study, population: str, options: Options) -> dict:
     begun = time.monotonic()
     document = analyse_study(study, population=population, options=options)
     about = facts(campaign_of(study, population), population)
-    text = json.dumps(document, allow_nan=False)
-    return {"text": text, "facts": about, "seconds": time.monotonic() - begun}
+    return {
+        "text": json.dumps(document, allow_nan=False),
+        "facts": about,
+        "drawn": json.dumps(drawn(document, population)),
+        "seconds": time.monotonic() - begun,
+    }
+
+
+def drawn(document: dict, population: str) -> dict:
+    """What reports.results_context adds to a document: plots and plain values."""
+    from evaluation.reports import results_context
+
+    context = results_context(document, is_simulated=population == SIMULATED)
+    return {name: value for name, value in context.items() if value is not document}
+
+
+def results_of(stored: StoredAnalysis) -> dict:
+    """The same of a stored analysis; drawn anew only where other code drew it."""
+    document = stored.document
+    is_ours = document["provenance"]["commit"] == provenance()["commit"]
+    more = json.loads(stored.drawn) if is_ours else drawn(document, stored.population)
+    return more | {"analysis": document}
 
 
 def owed(*, now: datetime) -> list[Key]:

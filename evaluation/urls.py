@@ -1,6 +1,6 @@
 from django.urls import path
 
-from evaluation import annotator_views, metric_views, views
+from evaluation import annotator_views, metric_views, preview_views, views, watch_views
 from evaluation.metric_api import Distance
 
 urlpatterns = [
@@ -8,10 +8,35 @@ urlpatterns = [
     path("", views.studies, name="studies"),
     path("studies/new", views.new_study, name="new-study"),
     path("studies/upload", views.upload, name="upload"),
-    path("studies/<slug:slug>/", views.study, name="study"),
+    path("studies/<slug:slug>/", watch_views.study, name="study"),
+    path("studies/<slug:slug>/watch", watch_views.watch, name="watch"),
+    path("studies/<slug:slug>/move", watch_views.move, name="move"),
+    path("studies/<slug:slug>/when-ready", watch_views.prefer, name="when-ready"),
+    path("studies/<slug:slug>/change", watch_views.change_study, name="change-study"),
+    path("studies/<slug:slug>/preview/<int:number>/", preview_views.preview, name="preview"),
+    path(
+        "studies/<slug:slug>/preview/<int:number>/next",
+        preview_views.next_questions,
+        name="preview-next",
+    ),
+    path(
+        "studies/<slug:slug>/preview/<int:number>/judgments",
+        preview_views.answer,
+        name="preview-answer",
+    ),
+    path(
+        "studies/<slug:slug>/preview/<int:number>/give-back",
+        preview_views.give_back,
+        name="preview-give-back",
+    ),
+    path(
+        "studies/<slug:slug>/preview/images/<int:task_id>/<str:position>",
+        preview_views.stimulus,
+        name="preview-stimulus",
+    ),
     path("studies/<slug:slug>/retry", views.retry, name="retry"),
-    path("studies/<slug:slug>/close", views.close, name="close"),
-    path("studies/<slug:slug>/reopen", views.reopen, name="reopen"),
+    path("studies/<slug:slug>/close", watch_views.close, name="close"),
+    path("studies/<slug:slug>/reopen", watch_views.reopen, name="reopen"),
     path("studies/<slug:slug>/stimuli", views.stimuli, name="stimuli"),
     path("studies/<slug:slug>/annotators", annotator_views.annotators, name="annotators"),
     path("studies/<slug:slug>/annotators.csv", annotator_views.payments, name="payments"),

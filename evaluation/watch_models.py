@@ -61,6 +61,9 @@ class StoredAnalysis(models.Model):
     text = models.TextField(blank=True, help_text="What `analyse --json` prints.")
     n_judgments = models.PositiveIntegerField(default=0)
     facts = models.JSONField(default=dict, help_text="What else watching.py shows, as of then.")
+    drawn = models.TextField(
+        blank=True, help_text="Its plots, which take longer to draw than a page may: JSON."
+    )
     made_at = models.DateTimeField(null=True)
     seconds = models.FloatField(null=True, help_text="That making it took.")
     asked_at = models.DateTimeField(

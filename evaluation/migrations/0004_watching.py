@@ -193,6 +193,13 @@ class Migration(migrations.Migration):
                         default=dict, help_text="What else watching.py shows, as of then."
                     ),
                 ),
+                (
+                    "drawn",
+                    models.TextField(
+                        blank=True,
+                        help_text="Its plots, which take longer to draw than a page may: JSON.",
+                    ),
+                ),
                 ("made_at", models.DateTimeField(null=True)),
                 ("seconds", models.FloatField(help_text="That making it took.", null=True)),
                 (
