@@ -90,9 +90,15 @@ def _refuse_skipped(imported: Import, folder: Path) -> None:
 
 
 def launch(
-    specification: StudySpecification, sources: list[SourceImage], *, by=None
+    specification: StudySpecification,
+    sources: list[SourceImage],
+    *,
+    by=None,
+    when_ready: str = Study.WhenReady.OPEN,
 ) -> tuple[Study, bool]:
     """Make a study and ask for its reconstructions; returns it, and whether it is new.
+
+    when_ready : what a new one does then, see `prefer`.
 
     The same study again goes on where it was: failed encodes are tried again.
     Raises InvalidStudy if another study has the name, and leaves nothing behind.
@@ -113,7 +119,9 @@ def launch(
             )
         if is_new:
             study.sources.set(sources)
-        retry_encoding(study)
+            study.when_ready = when_ready
+            study.save(update_fields=["when_ready"])
+        retry_encoding(study, by=by)
     if specification.options.viewing.crop is None:  # cutting takes long: a worker does it
         advance(study.id)
     study.refresh_from_db()
