@@ -30,14 +30,19 @@ def live(study: Study, population: str, *, now: datetime, is_patient: bool) -> d
     if study.state == State.ENCODING:
         return {
             "study": study,
+            "state": str(study.state),
             "encoding": encoding_progress.progress(study, now=now),
             "failures": encoding_progress.failures(study),
         }
     from evaluation.stored_analyses import standing  # with all of statistics
 
     stands = standing(study, population, now=now, is_patient=is_patient)
+    if study.target_width is not None:  # the analysis may just have closed it
+        study.campaign.refresh_from_db(fields=["state"])
+    of_state = {"state": str(study.state), "stopped": _stopped(study)}
     context = {
         "study": study,
+        **of_state,
         "population": population,
         "is_simulated": population == SIMULATED,
         "is_pilot": population == PILOT,
@@ -45,7 +50,6 @@ def live(study: Study, population: str, *, now: datetime, is_patient: bool) -> d
         "counts": stands.counts,
         "n": stands.n,
         "wanted": (study.n_tasks or 0) * study.campaign.judgments_per_task,
-        "stopped": _stopped(study),
     }
     if study.samples_actively and study.state == State.OPEN:
         from evaluation.active_sampling import queue
@@ -90,7 +94,6 @@ def whole(study: Study, population: str, *, now: datetime) -> dict:
     context = live(study, population, now=now, is_patient=False)
     state = study.state
     context |= {
-        "state": str(state),
         "moves": moves_from(state),
         "annotation_link": annotation_link(study),
         "changes": study.changes.select_related("by").order_by("-version")[:50],

@@ -62,8 +62,9 @@ def width_plot(widths: Sequence[dict], *, target: float | None) -> str | None:
         filled=True, size=40, opacity=1
     ).encode(shape=shape)
     if target is not None:
-        rule = alt.Chart().mark_rule(strokeDash=[4, 3], color=TEXT, aria=False)
-        label = alt.Chart().mark_text(align="left", dy=-7, dx=4, color=TEXT, fontSize=12)
+        once = alt.Data(values=[{}])
+        rule = alt.Chart(once).mark_rule(strokeDash=[4, 3], color=TEXT, aria=False)
+        label = alt.Chart(once).mark_text(align="left", dy=-7, dx=4, color=TEXT, fontSize=12)
         chart = (
             chart
             + rule.encode(y=alt.datum(target))

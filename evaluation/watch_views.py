@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -28,7 +29,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     population = study_page.population_of(found, request.GET.get("judged_by"))
     now = timezone.now()
     context = study_page.whole(found, population, now=now)
-    context |= _parts(found, context)
+    context |= _parts(request, found, context)
     return render(request, "evaluation/study.html", context)
 
 
@@ -37,19 +38,20 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def watch(request: HttpRequest, slug: str) -> HttpResponse:
     """What moves on a study's page: 204 while it is as the page has it, the whole page again when
-    the study is in another state."""
+    the study is in another state, or others judge than those whose judgments are on it."""
     found = study_of(request, slug)
-    if request.GET.get("state") != found.state:
-        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     population = study_page.population_of(found, request.GET.get("judged_by"))
+    is_other = request.GET.get("population", population) != population
+    if is_other or request.GET.get("state") != found.state:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     context = study_page.live(found, population, now=timezone.now(), is_patient=True)
-    parts = _parts(found, context, shown=request.GET.get("shown"))
+    parts = _parts(request, found, context, shown=request.GET.get("shown"))
     if parts["seen"] == request.GET.get("seen"):
         return HttpResponse(status=204)
     return render(request, "evaluation/study_live.html", context | parts)
 
 
-def _parts(found: Study, context: dict, *, shown: str | None = None) -> dict:
+def _parts(request: HttpRequest, found: Study, context: dict, *, shown: str | None = None) -> dict:
     """The part of the page that moves, and how the next request tells which it has.
 
     shown : of the analysis whose results are on the page, its number.
@@ -61,11 +63,20 @@ def _parts(found: Study, context: dict, *, shown: str | None = None) -> dict:
     shown = newest if shown is None else shown
     moving = context | {"has_newer": shown != newest}
     live = render_to_string(f"evaluation/study_{name}.html", moving)
+    seen = hashlib.sha256(live.encode()).hexdigest()[:16]
+    next_query = {"state": str(found.state), "seen": seen, "shown": shown}
+    next_query |= {
+        name: value
+        for name, value in (
+            ("population", context.get("population")),
+            ("judged_by", request.GET.get("judged_by")),
+        )
+        if value
+    }
     return {
         "live": live,
-        "seen": hashlib.sha256(live.encode()).hexdigest()[:16],
-        "shown": shown,
-        "state": str(found.state),
+        "seen": seen,
+        "next_query": urlencode(next_query),
         "is_moving": _is_moving(found, context),
     }
 

@@ -69,7 +69,7 @@ def wide_study(target: float | None, **asked) -> Study:
 def test_a_study_stops_when_its_intervals_are_narrow_and_says_why_and_when(as_researcher):
     study = wide_study(3.0)
     judge_by_serving(study, 9)
-    refresh(study, PEOPLE, now=NOW)
+    page = as_researcher.get(reverse("study", args=["sea"])).content.decode()
     study.refresh_from_db()
     assert study.state == Study.State.CLOSED
     last = study.changes.last()
@@ -78,7 +78,6 @@ def test_a_study_stops_when_its_intervals_are_narrow_and_says_why_and_when(as_re
     assert width.widest < 3.0
     assert f"the widest is {width.widest:.2f}" in last.reason
     assert "after 54 judgments" in last.reason
-    page = as_researcher.get(reverse("study", args=["sea"])).content.decode()
     assert "This study closed itself" in page
     assert "p-values are biased" in page
 

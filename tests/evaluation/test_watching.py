@@ -66,6 +66,17 @@ def test_a_page_of_another_state_is_loaded_anew(as_researcher):
     assert (response.status_code, response["HX-Refresh"]) == (204, "true")
 
 
+def test_a_page_shows_simulations_once_there_are_any_unless_it_was_asked_for_others(as_researcher):
+    study = factories.study()
+    page = as_researcher.get(reverse("study", args=["sea"]))
+    assert "population=people" in page.context["next_query"]
+    factories.judge_all(factories.annotator(study.campaign, is_simulated=True))
+    assert ask(as_researcher, "open", population="people")["HX-Refresh"] == "true"
+    asked = ask(as_researcher, "open", population="people", judged_by="people")
+    assert asked.status_code == 200
+    assert "judged_by=people" in asked.context["next_query"]
+
+
 def test_a_page_stops_asking_once_nothing_can_come(as_researcher):
     study = factories.study()
     factories.judge_all(factories.annotator(study.campaign))
