@@ -83,10 +83,10 @@ def known(campaign: Campaign, who: Arrival) -> Annotator | None:
 
 
 def refusal(campaign: Campaign, who: Arrival, *, now: datetime) -> str:
-    """Why somebody new may not begin: "came alone" (without their platform), "draft", "closed",
-    "full", "language", "took part"; "" if they may."""
-    if campaign.state == Campaign.State.DRAFT:
-        return "draft"
+    """Why somebody new may not begin: "came alone" (without their platform), "draft", "paused",
+    "closed", "full", "language", "took part"; "" if they may."""
+    if campaign.state in (Campaign.State.DRAFT, Campaign.State.PAUSED):
+        return str(campaign.state)
     if campaign.state == Campaign.State.CLOSED or (
         campaign.closes_at and now >= campaign.closes_at
     ):

@@ -21,6 +21,7 @@ class Campaign(models.Model):
     class State(models.TextChoices):
         DRAFT = "draft"
         OPEN = "open"
+        PAUSED = "paused"  # nothing new is given, for a while; what is out can be answered
         CLOSED = "closed"
 
     token = models.CharField(max_length=40, unique=True, default=new_token)
@@ -121,6 +122,14 @@ class Task(models.Model):
         help_text="The same for simulated annotators, who must not use up people's places."
     )
     priority = models.FloatField(default=0.0, help_text="Tasks of higher priority go first.")
+    compares = models.CharField(
+        max_length=101,
+        blank=True,
+        default="",
+        db_default="",
+        help_text='Of a pair, its codecs in order, as in "avif jpeg", where whoever writes '
+        "priorities asks by pair; else empty.",
+    )
     order_key = models.FloatField(help_text="Random in [0, 1): where serving starts to look.")
 
     class Format(models.TextChoices):
@@ -163,6 +172,28 @@ class Task(models.Model):
             ),
             models.Index(
                 fields=["campaign"], condition=Q(closest__isnull=False), name="task_is_gold"
+            ),
+            # "What is asked first": the few tasks that have priority.
+            models.Index(
+                fields=["campaign"], condition=Q(priority__gt=0), name="task_has_priority"
+            ),
+            # "Open tasks of a pair, the least judged first": asked by active sampling, for each
+            # pair. Of other campaigns nothing is in it.
+            models.Index(
+                fields=["campaign", "target_bpp", "compares", "-places_left", "order_key"],
+                condition=~Q(compares="") & Q(places_left__gt=0),
+                name="task_open_by_pair",
+            ),
+            models.Index(
+                fields=[
+                    "campaign",
+                    "target_bpp",
+                    "compares",
+                    "-simulated_places_left",
+                    "order_key",
+                ],
+                condition=~Q(compares="") & Q(simulated_places_left__gt=0),
+                name="task_open_by_pair_simulated",
             ),
             models.Index(
                 fields=["campaign", "-priority", "-simulated_places_left", "order_key"],
@@ -284,6 +315,27 @@ class Annotator(models.Model):
         null=True, blank=True, help_text="They are given nothing more; judgments stay."
     )
     stop_reason = models.CharField(max_length=20, blank=True, db_default="", choices=StopReason)
+
+    # The database counts them as rows come and go (migration 0009): to count a million judgments
+    # takes seconds, to add up some thousand annotators a moment.
+    n_given = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Assignments, of every purpose."
+    )
+    n_answered = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Judgments, of every purpose."
+    )
+    n_counted = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Judgments but practice and quiz."
+    )
+    n_measured = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Judgments but gold and repeats, too."
+    )
+    worked_ms = models.PositiveBigIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="From the pictures to the answers, each at most three minutes.",
+    )
 
     class Meta:
         constraints = [

@@ -1,13 +1,13 @@
 """What the system holds of an annotator, and how they and the researcher end it."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Max, Min, Q, QuerySet, Sum
 
 from annotation import serving
 from annotation.kinds import is_alone_first
@@ -26,7 +26,6 @@ from annotation.platforms import PLATFORMS
 from annotation.training import give_another_try
 
 COUNTED_JUDGMENTS = Q(assignment__purpose__in=COUNTED)
-BOUND_MS = 180_000  # of one answer's part in the time worked: longer, somebody was away
 
 
 @dataclass(frozen=True)
@@ -190,45 +189,61 @@ class Work:
         return self.worked_s / 60
 
 
-def work_of(campaign: Campaign) -> list[Work]:
-    """What each person who annotates for a campaign has done, in the order in which they came."""
-    rows = {
-        row["assignment__annotator"]: row
-        for row in Judgment.objects.filter(assignment__annotator__campaign=campaign)
-        .order_by()
-        .values("assignment__annotator")
-        .annotate(
-            judged=Count("id", filter=COUNTED_JUDGMENTS),
-            trained=Count("id", filter=~COUNTED_JUDGMENTS),
-            worked_ms=Sum("response_ms", filter=Q(response_ms__lte=BOUND_MS), default=0),
-            away=Count("id", filter=Q(response_ms__gt=BOUND_MS)),
-            first_at=Min("judged_at"),
-            last_at=Max("judged_at"),
-        )
-    }
-    gold = _gold_answers(campaign)
-    people = campaign.annotators.filter(is_simulated=False).order_by("id")
+def people_of(campaign: Campaign) -> QuerySet[Annotator]:
+    """The people who annotate for a campaign, in the order in which they came."""
+    return campaign.annotators.filter(is_simulated=False).order_by("id")
+
+
+def work_of(campaign: Campaign, annotators: Iterable[Annotator] | None = None) -> list[Work]:
+    """What each person who annotates for a campaign has done, in the order in which they came.
+
+    annotators : only of these people, and without the times of their first and last answers, for
+        which all of theirs would be read.
+    """
+    people = people_of(campaign).select_related("campaign").prefetch_related("quality_events")
+    times: dict[int, tuple[datetime, datetime]] = {}
+    if annotators is not None:
+        people = people.filter(id__in=[each.id for each in annotators])
+    else:
+        answers = Judgment.objects.filter(assignment__annotator__campaign=campaign).order_by()
+        for who, first_at, last_at in answers.values_list("assignment__annotator").annotate(
+            first_at=Min("judged_at"), last_at=Max("judged_at")
+        ):
+            times[who] = first_at, last_at
+    gold = _gold_answers([each.id for each in people])
     return [
-        _work(each, rows.get(each.id), right=gold[each.id, True], wrong=gold[each.id, False])
-        for each in people.select_related("campaign").prefetch_related("quality_events")
+        _work(
+            each,
+            *times.get(each.id, (None, None)),
+            right=gold[each.id, True],
+            wrong=gold[each.id, False],
+        )
+        for each in people
     ]
 
 
-def _work(annotator: Annotator, row: dict | None, *, right: int, wrong: int) -> Work:
-    row = row or defaultdict(int, first_at=None, last_at=None)
+def _work(
+    annotator: Annotator,
+    first_at: datetime | None,
+    last_at: datetime | None,
+    *,
+    right: int,
+    wrong: int,
+) -> Work:
     crowd = annotator.campaign.options.crowd
+    judged = annotator.n_counted
     return Work(
         annotator=annotator,
-        judged=row["judged"],
-        trained=row["trained"],
-        worked_s=(row["worked_ms"] + BOUND_MS * row["away"]) / 1000,
-        first_at=row["first_at"],
-        last_at=row["last_at"],
+        judged=judged,
+        trained=annotator.n_answered - judged,
+        worked_s=annotator.worked_ms / 1000,
+        first_at=first_at,
+        last_at=last_at,
         gold=(right, right + wrong),
-        status=_status(annotator, row["judged"]),
+        status=_status(annotator, judged),
         events=[f"{each.check_name}: {each.action}" for each in annotator.quality_events.all()],
-        pay=Decimal(crowd.pay) * row["judged"] if crowd.pay else None,
-        bonus=_bonus(annotator, row["judged"], right=right, gold=right + wrong),
+        pay=Decimal(crowd.pay) * judged if crowd.pay else None,
+        bonus=_bonus(annotator, judged, right=right, gold=right + wrong),
     )
 
 
@@ -250,15 +265,25 @@ def _status(annotator: Annotator, judged: int) -> str:
     return "has judged" if judged else "has begun"
 
 
-def _gold_answers(campaign: Campaign) -> Counter:
+def _gold_answers(annotator_ids: list[int]) -> Counter:
     """How many gold tasks an annotator answered rightly or not, by (annotator's id, rightly)."""
     answers = Assignment.objects.filter(
-        task__campaign=campaign, purpose=Purpose.GOLD, judgment__isnull=False
+        annotator__in=annotator_ids, purpose=Purpose.GOLD, judgment__isnull=False
     ).values_list("annotator_id", "shown", "task__closest_id", "judgment__ranks")
     return Counter(
         (annotator, is_alone_first(ranks, shown.index(closest)))
         for annotator, shown, closest, ranks in answers
     )
+
+
+def pay_of_all(campaign: Campaign) -> Decimal | None:
+    """What all people are owed for their judgments, without bonuses; None where the campaign says
+    nothing of pay."""
+    pay = campaign.options.crowd.pay
+    if not pay:
+        return None
+    counted = people_of(campaign).aggregate(n=Sum("n_counted", default=0))["n"]
+    return Decimal(pay) * counted
 
 
 PAYMENT_COLUMNS = (

@@ -21,7 +21,7 @@ NAMES = (
     "metric_training",
     "exports",
 )
-MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness")
+MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness", "study_pages")
 
 
 def main() -> None:

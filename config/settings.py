@@ -132,6 +132,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.choose_pairs",
         "schedule": 3.0,
     },
+    "bring the analyses of studies up to date": {
+        "task": "evaluation.tasks.keep_analyses_fresh",
+        "schedule": 5.0,
+    },
     "train metrics that are due, and take up what was left of trainings and scores": {
         "task": "evaluation.metric_tasks.look_for_work",
         "schedule": 5.0,

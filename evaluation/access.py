@@ -20,7 +20,8 @@ def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study
 
     Raises Http404 to those who may not know of it, PermissionDenied to those whose role is less.
     """
-    found = get_object_or_404(Study.objects.select_related("campaign", "project"), slug=slug)
+    studies = Study.objects.select_related("campaign", "pilot", "project")
+    found = get_object_or_404(studies, slug=slug)
     require(request.user, found.project, role)
     return found
 

@@ -12,7 +12,7 @@ from annotation.kinds import Ranking
 from annotation.records import JudgmentRecord, content_names, judgment_records
 from codecs_registry.models import stratum_name
 from evaluation.metrics_beside_people import metrics_beside_people
-from evaluation.models import SIMULATED, Study
+from evaluation.models import PILOT, SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.statistics import Comparisons, Judgments, Rankings
 from evaluation.statistics.breakdown import category_shares
@@ -23,11 +23,12 @@ from evaluation.statistics.summary import empty_stratum, summarise
 
 
 def analyse_study(study: Study, *, population: str, options: Options | None = None) -> dict:
-    """Analyse what people, or what simulated annotators, said in a study: never both together."""
+    """Analyse what people, or simulated annotators, or the people of its pilot said in a study:
+    never two of them together."""
+    campaign = study.pilot if population == PILOT else study.campaign
     wants_simulated = population == SIMULATED
-    records = [
-        each for each in judgment_records(study.campaign) if each.is_simulated == wants_simulated
-    ]
+    given = judgment_records(campaign) if campaign else ()
+    records = [each for each in given if each.is_simulated == wants_simulated]
     summary, used = _summarise(records, study.campaign.kind, options)
     result = _with_provenance(
         summary,

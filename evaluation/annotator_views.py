@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -13,14 +14,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation import people
+from annotation.counts import counts_of_campaign
 from annotation.joining import invite
-from annotation.models import Annotator
+from annotation.models import Annotator, Campaign
 from codecs_registry.responses import csv_lines, download
 from evaluation.access import Role, study_of
 from evaluation.forms import InvitationForm
-from evaluation.links import annotation_link, own_link
-from evaluation.models import Study
+from evaluation.links import campaign_link, own_link
+from evaluation.models import PILOT, Study
 from projects import audit
+
+PER_PAGE = 50  # people
 
 
 @login_required
@@ -33,19 +37,30 @@ def annotators(request: HttpRequest, slug: str) -> HttpResponse:
 def _page(
     request: HttpRequest, study: Study, form: InvitationForm, *, status: int = 200
 ) -> HttpResponse:
-    work = people.work_of(study.campaign)
+    campaign = _campaign(request, study)
+    page = Paginator(people.people_of(campaign), PER_PAGE).get_page(request.GET.get("page"))
+    work = people.work_of(campaign, page.object_list)
     context = {
         "study": study,
+        "is_pilot": campaign.id == study.pilot_id,
+        "page": page,
         "work": [(each, own_link(each.annotator)) for each in work],
-        "annotation_link": annotation_link(study),
-        "hours": sum(each.worked_s for each in work) / 3600,
-        "pay": _total(each.pay for each in work),
-        "bonus": _total(each.bonus for each in work),
-        "currency": study.campaign.options.crowd.currency,
-        "withdrawals": study.campaign.withdrawals.order_by("-withdrawn_at"),
+        "annotation_link": campaign_link(campaign),
+        "hours": counts_of_campaign(campaign.id).worked_s / 3600,
+        "pay": people.pay_of_all(campaign),
+        # Of more than a page, the file of payments has it.
+        "bonus": None if page.has_other_pages() else _total(each.bonus for each in work),
+        "has_bonus": bool(campaign.options.crowd.bonus),
+        "currency": campaign.options.crowd.currency,
+        "withdrawals": campaign.withdrawals.order_by("-withdrawn_at"),
         "form": form,
     }
     return render(request, "evaluation/annotators.html", context, status=status)
+
+
+def _campaign(request: HttpRequest, study: Study) -> Campaign:
+    """The study's, or its pilot's where "?of=pilot" asks for it."""
+    return study.pilot if request.GET.get("of") == PILOT and study.pilot else study.campaign
 
 
 def _total(amounts: Iterable[Decimal | None]) -> Decimal | None:
@@ -122,7 +137,8 @@ def renew_link(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def payments(request: HttpRequest, slug: str) -> HttpResponse:
-    lines = csv_lines(people.PAYMENT_COLUMNS, people.payment_rows(_study(request, slug).campaign))
+    campaign = _campaign(request, _study(request, slug))
+    lines = csv_lines(people.PAYMENT_COLUMNS, people.payment_rows(campaign))
     return download(lines, "text/csv", f"{slug}-annotators.csv")
 
 
@@ -132,7 +148,9 @@ def _study(request: HttpRequest, slug: str) -> Study:
 
 
 def _annotator(study: Study, annotator_id: int) -> Annotator:
-    return get_object_or_404(study.campaign.annotators, id=annotator_id)
+    """One of the study's, or of its pilot's."""
+    ours = Annotator.objects.filter(campaign__in=[study.campaign_id, study.pilot_id or 0])
+    return get_object_or_404(ours, id=annotator_id)
 
 
 def _record(request: HttpRequest, study: Study, action: str, **details: object) -> None:

@@ -1,10 +1,14 @@
-"""From a study's specification to an open campaign.
+"""From a study's specification to an open campaign, and on until it is closed.
 
-    launch ---> encoding (Celery) ---> advance ---> open
-                   | failed: retry_encoding ^
+    launch ---> encoding (Celery) ---> advance ---> open <---> paused
+                   | failed: retry_encoding ^        | ^         |
+                                 ready <---> pilot   v |         v
+                                   |           |    closed <-----'
+                                   '--> open <-'
 
-Every step can be taken again without harm: launching the same study twice makes no second one, and
-`advance` makes tasks once.
+What a study does once all is encoded, it was told before (`prefer`): open, open as a pilot, or
+wait. Every step can be taken again without harm: launching the same study twice makes no second
+one, and `advance` makes tasks once. MOVES says which steps lead where; each is recorded.
 """
 
 import logging
@@ -14,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils.text import slugify
 
 from annotation.models import Campaign
@@ -22,7 +26,9 @@ from codecs_registry import encoding
 from codecs_registry.importing import Import, find_pictures, import_files
 from codecs_registry.models import Collection, Reconstruction, SourceImage
 from codecs_registry.tasks import wake_encoders
+from evaluation.changes import NotAllowed, changing, record
 from evaluation.models import Study
+from evaluation.pilots import start_pilot
 from evaluation.questions import make_tasks, require_room
 from evaluation.study_files import InvalidStudy, StudySpecification
 from projects import audit
@@ -99,10 +105,12 @@ def launch(
     *,
     by=None,
     project: Project | None = None,
+    when_ready: str = Study.WhenReady.OPEN,
 ) -> tuple[Study, bool]:
     """Make a study and ask for its reconstructions; returns it, and whether it is new.
 
     project : whose it is; None: that of what commands make (projects/access.py).
+    when_ready : what a new one does then, see `prefer`.
 
     The same study again goes on where it was: failed encodes are tried again.
     Raises InvalidStudy if another study has the name, and leaves nothing behind.
@@ -118,8 +126,10 @@ def launch(
         if is_new:
             study.sources.set(sources)
             _keep_in_sight(study, sources)
+            study.when_ready = when_ready
+            study.save(update_fields=["when_ready"])
             audit.record("launched the study", study, by=by, project=study.project)
-        retry_encoding(study)
+        retry_encoding(study, by=by)
     if specification.options.viewing.crop is None:  # cutting takes long: a worker does it
         advance(study.id)
     study.refresh_from_db()
@@ -215,6 +225,7 @@ def _get_or_create(
                 specification=asked,
                 codecs=specification.codecs,
                 targets_bpp=[Decimal(bpp) for bpp in specification.bpp],
+                target_width=specification.target_width,
                 campaign=campaign,
                 launched_by=by,
                 project=project,
@@ -245,15 +256,17 @@ def _known(name: str, slug: str, project: Project) -> Study | None:
     return known
 
 
-def retry_encoding(study: Study) -> int:
+def retry_encoding(study: Study, *, by=None) -> int:
     """Ask again, in the codecs' versions of today, for what the study lacks; returns how many
-    reconstructions had failed. A study that is open keeps what it has."""
+    reconstructions had failed. A study whose tasks are made keeps what it has."""
     with transaction.atomic():
-        if study.campaign.state == Campaign.State.DRAFT:
+        if study.n_tasks is None:
             study.reconstructions.set(
                 encoding.request(study.sources.all(), study.codecs, study.targets_bpp)
             )
         count = encoding.retry_failed(study.reconstructions)
+        if count:
+            audit.record("tried failed encodes again", study, by=by, project=study.project, n=count)
         _wake_encoders_on_commit()
     return count
 
@@ -270,15 +283,17 @@ def wait_until_open(
     poll_s: float = 0.2,
     patience_s: float = 20.0,
 ) -> None:
-    """Return when the study's campaign is open, telling meanwhile how far its encoding is.
+    """Return when the study is open, or whatever it was told to be then, telling meanwhile how far
+    its encoding is.
 
     Says so once if nothing moves for `patience_s`. Raises EncodingFailed once nothing is left to
     wait for.
     """
     ready, reported, moved_at = None, None, time.monotonic()
     while True:
+        study.refresh_from_db(fields=["n_tasks"])
         study.campaign.refresh_from_db()
-        is_open = study.campaign.state != Campaign.State.DRAFT
+        is_open = study.n_tasks is not None
         if is_open and reported is None:
             return  # it was already: nothing to tell
         counts = study.encoding_progress()
@@ -302,49 +317,135 @@ def wait_until_open(
 
 
 def advance(study_id: int) -> bool:
-    """Make the study's tasks and open its campaign, once its stimuli are complete.
+    """Make the study's tasks, once its stimuli are complete, and do what it was told to do then.
 
-    Returns whether this call opened it. A call while another is at it does nothing.
+    Returns whether this call did. A call while another is at it does nothing.
     """
     with transaction.atomic():
         free = Study.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
         study = free.filter(id=study_id).first()
-        if study is None or study.campaign.state != Campaign.State.DRAFT:
+        if study is None or study.n_tasks is not None:
             return False  # done, or being done
         if study.reconstructions.exclude(state=State.READY).exists():
             return False
         make_tasks(study)
-        Campaign.objects.filter(id=study.campaign_id).update(state=Campaign.State.OPEN)
+        made = study.campaign.tasks.aggregate(
+            n_tasks=Count("id", filter=Q(closest=None)),
+            n_gold_tasks=Count("id", filter=~Q(closest=None)),
+        )
+        Study.objects.filter(id=study_id).update(**made)
+        study.n_tasks = made["n_tasks"]
+        record(study, "state", Study.State.ENCODING, Study.State.READY, by=None)
+        if study.when_ready == Study.WhenReady.OPEN:
+            _take("open", study, by=None)
+        if study.when_ready == Study.WhenReady.PILOT:
+            _take("open as a pilot", study, by=None)
         return True
 
 
 def advance_all() -> int:
-    """Open every study whose stimuli are complete; returns how many this call opened."""
-    drafts = Study.objects.filter(campaign__state=Campaign.State.DRAFT)
-    opened = 0
-    for study_id in drafts.values_list("id", flat=True):
+    """Advance every study whose stimuli are complete; returns how many this call did."""
+    done = 0
+    for study_id in Study.objects.filter(n_tasks=None).values_list("id", flat=True):
         try:
-            opened += advance(study_id)
+            done += advance(study_id)
         except Exception:  # one study's trouble must not keep the others closed
             logger.exception("study %s could not be opened", study_id)
-    return opened
+    return done
 
 
-def close(study: Study, *, by=None) -> None:
-    """Serve no new pairs. Answers to pairs that are being looked at still count.
+# --- moves ----------------------------------------------------------------------------------------
 
-    A study that is not open yet stays as it is: closed, it would never get its tasks.
-    """
-    _move(study, Campaign.State.OPEN, Campaign.State.CLOSED, by=by)
+_S = Study.State
+MOVES: dict[str, dict[Study.State, Study.State]] = {
+    "open": {_S.READY: _S.OPEN, _S.PILOT: _S.OPEN},
+    "open as a pilot": {_S.READY: _S.PILOT},
+    "end the pilot": {_S.PILOT: _S.READY},
+    "pause": {_S.OPEN: _S.PAUSED},
+    "go on": {_S.PAUSED: _S.OPEN},
+    "close": {_S.OPEN: _S.CLOSED, _S.PAUSED: _S.CLOSED},
+    "open again": {_S.CLOSED: _S.OPEN},
+}
+"""By what a person presses: from which state it leads to which. Everything else is refused."""
+
+
+def moves_from(state: Study.State) -> list[str]:
+    return [name for name, leads in MOVES.items() if state in leads]
+
+
+def open_study(study: Study, *, by=None) -> None:
+    """Have it judged; a pilot that was going on ends. Raises NotAllowed, as all moves do."""
+    _move("open", study, by=by)
+
+
+def open_pilot(study: Study, *, by=None) -> None:
+    """Have it tried by people whose judgments are kept apart (evaluation/pilots.py)."""
+    _move("open as a pilot", study, by=by)
+
+
+def end_pilot(study: Study, *, by=None) -> None:
+    """Serve nothing more of the pilot. Answers to what is being looked at still count in it."""
+    _move("end the pilot", study, by=by)
+
+
+def pause(study: Study, *, by=None) -> None:
+    """Serve nothing new for a while. Answers to what is being looked at still count."""
+    _move("pause", study, by=by)
+
+
+def resume(study: Study, *, by=None) -> None:
+    """Serve again after `pause`."""
+    _move("go on", study, by=by)
+
+
+def close(study: Study, *, by=None, reason: str = "") -> None:
+    """Serve nothing more. Answers to what is being looked at still count."""
+    _move("close", study, by=by, reason=reason)
 
 
 def reopen(study: Study, *, by=None) -> None:
-    """Serve pairs again after `close`."""
-    _move(study, Campaign.State.CLOSED, Campaign.State.OPEN, by=by)
+    """Serve again after `close`."""
+    _move("open again", study, by=by)
 
 
-@transaction.atomic
-def _move(study: Study, before: Campaign.State, after: Campaign.State, *, by) -> None:
-    moved = Campaign.objects.filter(id=study.campaign_id, state=before).update(state=after)
-    if moved:
-        audit.record(f"made the study {after.value}", study, by=by, project=study.project)
+def prefer(study: Study, when_ready: str, *, by=None) -> None:
+    """Say what the study does once all is encoded: a Study.WhenReady."""
+    with changing(study) as locked:
+        if locked.state != Study.State.ENCODING:
+            raise NotAllowed(f"{study} is encoded already: it is {locked.state.label}")
+        record(locked, "when_ready", locked.when_ready, when_ready, by=by)
+        Study.objects.filter(id=study.id).update(when_ready=when_ready)
+    study.when_ready = when_ready
+
+
+MOVE_FUNCTIONS: dict[str, Callable[..., None]] = {
+    "open": open_study,
+    "open as a pilot": open_pilot,
+    "end the pilot": end_pilot,
+    "pause": pause,
+    "go on": resume,
+    "close": close,
+    "open again": reopen,
+}
+
+
+def _move(name: str, study: Study, *, by, reason: str = "") -> None:
+    with changing(study) as locked:
+        _take(name, locked, by=by, reason=reason)
+    study.refresh_from_db()
+
+
+def _take(name: str, study: Study, *, by, reason: str = "") -> None:
+    """Take a step of MOVES. The caller has locked the study."""
+    before = study.state
+    after = MOVES[name].get(before)
+    if after is None:
+        can = " or ".join(moves_from(before)) or "nothing yet"
+        raise NotAllowed(f"{study} is {before.label}; what can be done with it is: {can}")
+    if after == Study.State.PILOT:
+        start_pilot(study)
+    elif before == Study.State.PILOT:
+        Campaign.objects.filter(id=study.pilot_id).update(state=Campaign.State.CLOSED)
+    if after in Campaign.State.values:
+        Campaign.objects.filter(id=study.campaign_id).update(state=after)
+    record(study, "state", before, after, by=by, reason=reason)

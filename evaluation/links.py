@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import reverse
 
-from annotation.models import Annotator
+from annotation.models import Annotator, Campaign
 from evaluation.models import MetricVersion, SharedLink, Study
 
 
@@ -17,7 +17,12 @@ def metric_page(version: MetricVersion) -> str:
 
 def annotation_link(study: Study) -> str:
     """What annotators are given: whoever has it can judge."""
-    return settings.CLOSER_URL + reverse("welcome", args=[study.campaign.token])
+    return campaign_link(study.campaign)
+
+
+def campaign_link(campaign: Campaign) -> str:
+    """The same, of a study's own campaign or of its pilot."""
+    return settings.CLOSER_URL + reverse("welcome", args=[campaign.token])
 
 
 def own_link(annotator: Annotator) -> str:

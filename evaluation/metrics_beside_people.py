@@ -76,7 +76,9 @@ def metrics_beside_people(
 def stored_metrics(study: Study) -> list[StoredMetric]:
     names = content_names(study.campaign)
     psnr, ms_ssim, distance = {}, {}, {}
-    distances = reconstruction_scores.of_reconstructions(study)
+    distances = reconstruction_scores.of_reconstructions(
+        study.reconstructions.values_list("id", flat=True)
+    )
     for each in study.reconstructions.filter(state=Reconstruction.State.READY).order_by("id"):
         if each.source_id not in names:
             continue

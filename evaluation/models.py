@@ -6,7 +6,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from annotation.models import Campaign, Judgment, Purpose
+from annotation.counts import counts_of_campaign
+from annotation.models import Campaign
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
 from evaluation.import_models import ImportedJudgments, ImportPreview
 from evaluation.metric_models import (
@@ -16,28 +17,50 @@ from evaluation.metric_models import (
     RetrainingRule,
     TrainingRun,
 )
-from evaluation.populations import PEOPLE, SIMULATED
+from evaluation.populations import PEOPLE, PILOT, SIMULATED
 from evaluation.sharing_models import SharedLink
 from evaluation.study_files import ACTIVE
+from evaluation.watch_models import IntervalWidth, StoredAnalysis, StudyChange
 from projects.models import Project
 
 __all__ = [
     "PEOPLE",
+    "PILOT",
     "SIMULATED",
     "DifferenceMap",
     "ImportPreview",
     "ImportedJudgments",
+    "IntervalWidth",
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",
     "SharedLink",
+    "StoredAnalysis",
     "Study",
+    "StudyChange",
     "TrainingRun",
 ]
 
 
 class Study(models.Model):
     """A codec comparison: images x codecs x strata, and the campaign that judges it."""
+
+    class State(models.TextChoices):
+        """Where a study is (evaluation/launching.py tells what leads where)."""
+
+        ENCODING = "encoding", "being encoded"
+        READY = "ready", "ready to be opened"
+        PILOT = "pilot", "open as a pilot"
+        OPEN = "open", "open"
+        PAUSED = "paused", "paused"
+        CLOSED = "closed", "closed"
+
+    class WhenReady(models.TextChoices):
+        """What a study does by itself once all is encoded."""
+
+        OPEN = "open", "open"
+        PILOT = "pilot", "open as a pilot"
+        WAIT = "wait", "wait for me"
 
     name = models.CharField(max_length=100, unique=True)
     slug = models.SlugField(max_length=100, unique=True)
@@ -48,12 +71,37 @@ class Study(models.Model):
     reconstructions = models.ManyToManyField(Reconstruction, related_name="studies")
     campaign = models.OneToOneField(Campaign, models.PROTECT, related_name="study")
     project = models.ForeignKey(Project, models.PROTECT, related_name="studies")
+    pilot = models.OneToOneField(
+        Campaign,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="piloted_study",
+        help_text="A campaign of its own, so that nothing of it can count in the study.",
+    )
+    when_ready = models.CharField(
+        max_length=10, choices=WhenReady, default=WhenReady.OPEN, db_default=WhenReady.OPEN
+    )
+    n_tasks = models.PositiveIntegerField(
+        null=True, help_text="That measure; empty: they are not made yet."
+    )
+    n_gold_tasks = models.PositiveIntegerField(null=True)
+    target_width = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="It closes by itself when no interval is wider, in log-odds; empty: never.",
+    )
     launched_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="studies"
     )
     launched_at = models.DateTimeField(auto_now_add=True)
     sampled_until = models.BigIntegerField(
-        null=True, help_text="The ids of the last lease and judgment it has seen, added."
+        null=True, help_text="What active sampling saw last: annotation.counts.news_and_leases."
+    )
+    sampled_at = models.DateTimeField(null=True)
+    sampling_s = models.FloatField(null=True, help_text="Seconds that its last round took.")
+    asked_next = models.JSONField(
+        default=list, db_default=[], help_text="Of the last round: active_sampling.Wanted."
     )
 
     class Meta:
@@ -78,14 +126,19 @@ class Study(models.Model):
         practice = self.campaign.options.practice
         return bool(self.campaign.gold_share or practice.tasks or practice.quiz)
 
+    @property
+    def state(self) -> "Study.State":
+        if self.campaign.state != Campaign.State.DRAFT:
+            return self.State(self.campaign.state)
+        if self.pilot is not None and self.pilot.state == Campaign.State.OPEN:
+            return self.State.PILOT
+        return self.State.ENCODING if self.n_tasks is None else self.State.READY
+
     def judgment_counts(self) -> dict[str, int]:
         """How many judgments of its tasks people gave, and how many simulated annotators; gold
         tasks, repeats and practice apart."""
-        judgments = Judgment.objects.filter(
-            assignment__task__campaign=self.campaign_id, assignment__purpose=Purpose.MEASURE
-        )
-        simulated = judgments.filter(assignment__annotator__is_simulated=True).count()
-        return {PEOPLE: judgments.count() - simulated, SIMULATED: simulated}
+        counts = counts_of_campaign(self.campaign_id)
+        return {PEOPLE: counts.people, SIMULATED: counts.simulated}
 
     def encoding_progress(self) -> dict[str, int]:
         """How many of its reconstructions are in each state, and in all."""

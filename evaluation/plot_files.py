@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from functools import cache
 
 import vl_convert
@@ -20,15 +19,15 @@ TYPES = {
 
 
 def plot_response(
-    document: Callable[[], dict], *, name: str, kind: str, is_simulated: bool, stem: str
+    document: dict, *, name: str, kind: str, is_simulated: bool, stem: str
 ) -> HttpResponse:
     """A plot of a document to download. Raises Http404 where there is none of this name or kind.
 
-    document : asked for only if there may be.   stem : of the file's name.
+    stem : of the file's name.
     """
     if name not in plots.NAMES or kind not in TYPES:
         raise Http404
-    plot = plots.plot_named(name, document(), title=SIMULATED_TITLE if is_simulated else "")
+    plot = plots.plot_named(name, document, title=SIMULATED_TITLE if is_simulated else "")
     if plot is None:
         raise Http404
     content = {"svg": plot.svg_file, "png": plot.png_file, "csv": plot.csv_file}[kind]()

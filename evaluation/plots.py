@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from json import dumps, loads
 from typing import Any
 
@@ -29,17 +29,22 @@ _SHARES = alt.Axis(format="%", values=[0, 0.5, 1])
 
 @dataclass(frozen=True)
 class Plot:
-    """name : in addresses and file names.   rows : what is plotted, a dict of plain values each."""
+    """name : in addresses and file names.   rows : what is plotted, a dict of plain values each.
+    svg : for a page, in the page's colours."""
 
     name: str
     title: str
     specification: dict[str, Any]
     rows: list[dict[str, Any]]
+    kept_svg: str = ""
 
     @property
     def svg(self) -> str:
-        """For a page: in the page's colours."""
-        return drawn(self.specification)
+        return self.kept_svg or drawn(self.specification)
+
+    def kept(self) -> dict[str, Any]:
+        """Plain values that make the same plot, drawn already: Plot(**kept)."""
+        return {**asdict(self), "kept_svg": self.svg}
 
     @property
     def alone(self) -> dict[str, Any]:

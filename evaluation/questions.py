@@ -51,6 +51,8 @@ def make_tasks(study: Study) -> None:
             order_key=chance.random(),
             crop=each.crop,
             closest=each.closest,
+            # Only who asks by pair pays for an index by pair.
+            compares=_pair(each) if study.samples_actively and not each.closest else "",
             delivery_format=deliveries[each.source.id][0],
             delivery_bytes=deliveries[each.source.id][1],
         )
@@ -65,6 +67,10 @@ def make_tasks(study: Study) -> None:
         ),
         batch_size=5000,
     )
+
+
+def _pair(question: Question) -> str:
+    return " ".join(sorted(each.codec for each in question.shown))
 
 
 def _questions(study: Study) -> Iterator[Question]:

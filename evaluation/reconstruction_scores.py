@@ -7,6 +7,7 @@ leaves nothing half-done.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -144,9 +145,9 @@ def of_study(study: Study) -> StudyScores | None:
     )
 
 
-def of_reconstructions(study: Study) -> dict[int, float]:
+def of_reconstructions(ids: Iterable[int]) -> dict[int, float]:
     """Distances by the version in service, by the reconstruction's id."""
     found = ReconstructionScore.objects.filter(
-        version__is_in_service=True, reconstruction__studies=study, distance__isnull=False
+        version__is_in_service=True, reconstruction__in=list(ids), distance__isnull=False
     )
     return dict(found.values_list("reconstruction_id", "distance"))

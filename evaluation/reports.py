@@ -11,9 +11,9 @@ import vl_convert
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 
-from evaluation import plots
 from evaluation.methods import methods
 from evaluation.models import Study
+from evaluation.plots import MOST_IMAGES, Plot, all_plots
 from evaluation.question_pictures import KINDS, with_pictures
 
 PLOT_FORMATS = ("svg", "png", "csv")
@@ -35,17 +35,25 @@ def report_html(
     return render_to_string("evaluation/report.html", context | {"title": title, "style": style})
 
 
-def results_context(analysis: dict, *, is_simulated: bool, study: Study | None = None) -> dict:
+def results_context(
+    analysis: dict,
+    *,
+    is_simulated: bool,
+    study: Study | None = None,
+    plots: list[Plot] | None = None,
+) -> dict:
     """What the template `evaluation/results.html` needs.
 
     study : whose pictures stand beside the questions on which annotators agreed most and least.
+    plots : those of the document (result_plots), where they were drawn before.
     """
-    shown = result_plots(analysis, is_simulated=is_simulated)
+    if plots is None:
+        plots = result_plots(analysis, is_simulated=is_simulated)
     pictures = with_pictures(analysis, study)
     return {
         "analysis": analysis,
         "is_simulated": is_simulated,
-        "plots": {plot.name.replace("-", "_"): plot for plot in shown},
+        "plots": {plot.name.replace("-", "_"): plot for plot in plots},
         "plot_formats": PLOT_FORMATS,
         "vega_version": vl_convert.__version__,
         "images_about": _images_about(analysis),
@@ -63,26 +71,27 @@ def results_context(analysis: dict, *, is_simulated: bool, study: Study | None =
         },
         "methods": methods(analysis, is_simulated=is_simulated),
         "n_annotators": len(analysis["annotators"]),
+        "annotators_shown": ":",  # all
     }
 
 
-def result_plots(analysis: dict, *, is_simulated: bool) -> list[plots.Plot]:
+def result_plots(analysis: dict, *, is_simulated: bool) -> list[Plot]:
     """Those of a document; each document's are made once."""
     title = SIMULATED_TITLE if is_simulated else ""
     return _plots_of(json.dumps(analysis, allow_nan=False), title)
 
 
 @lru_cache(maxsize=16)
-def _plots_of(document: str, title: str) -> list[plots.Plot]:
-    return plots.all_plots(json.loads(document), title=title)
+def _plots_of(document: str, title: str) -> list[Plot]:
+    return all_plots(json.loads(document), title=title)
 
 
 def _images_about(analysis: dict) -> str:
     n = len({each["image"] for values in analysis["strata"].values() for each in values["images"]})
     about = "Share of the judgments on an image that a codec won."
-    if n > plots.MOST_IMAGES:
+    if n > MOST_IMAGES:
         about += (
-            f" Of {n} source images the {plots.MOST_IMAGES} whose shares are furthest from those "
+            f" Of {n} source images the {MOST_IMAGES} whose shares are furthest from those "
             "over all; the plotted data hold all of them."
         )
     return about

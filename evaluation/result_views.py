@@ -11,8 +11,8 @@ from django.views.decorators.http import condition, require_GET
 
 from codecs_registry.responses import download
 from evaluation.access import study_of
-from evaluation.models import SIMULATED, Study
-from evaluation.views import asked_population
+from evaluation.models import SIMULATED
+from evaluation.views import newest_results, not_yet
 
 
 @login_required
@@ -22,9 +22,12 @@ def plot_file(request: HttpRequest, slug: str, name: str, kind: str) -> HttpResp
     """A plot as SVG or PNG, or what it shows as CSV."""
     from evaluation.plot_files import plot_response
 
-    study, population = asked(request, slug)
+    study = study_of(request, slug)
+    population, document = newest_results(request, study)
+    if document is None:
+        return not_yet(request, study)
     return plot_response(
-        lambda: document_of(study, population),
+        document,
         name=name,
         kind=kind,
         is_simulated=population == SIMULATED,
@@ -39,8 +42,10 @@ def report_pdf(request: HttpRequest, slug: str) -> HttpResponse:
     """The results as a PDF to keep and send."""
     from evaluation.report_pdf import report_pdf as made
 
-    study, population = asked(request, slug)
-    document = document_of(study, population)
+    study = study_of(request, slug)
+    population, document = newest_results(request, study)
+    if document is None:
+        return not_yet(request, study)
     pdf = made(document, title=study.name, is_simulated=population == SIMULATED)
     return download([pdf], "application/pdf", f"{slug}-report.pdf")
 
@@ -52,23 +57,12 @@ def methods_bibtex(request: HttpRequest, slug: str) -> HttpResponse:
     """The works that the methods paragraph cites."""
     from evaluation.methods import methods
 
-    study, population = asked(request, slug)
-    document = document_of(study, population)
+    study = study_of(request, slug)
+    population, document = newest_results(request, study)
+    if document is None:
+        return not_yet(request, study)
     text = methods(document, is_simulated=population == SIMULATED).bibtex
     return download([text], "application/x-bibtex; charset=utf-8", f"{slug}-methods.bib")
-
-
-def asked(request: HttpRequest, slug: str) -> tuple[Study, str]:
-    """The study, and whose judgments are asked for."""
-    study = study_of(request, slug)
-    return study, asked_population(request, study.judgment_counts())
-
-
-def document_of(study: Study, population: str) -> dict:
-    """What `analyse --json` prints."""
-    from evaluation.analysis import analyse_study
-
-    return analyse_study(study, population=population)
 
 
 def _vega_tag(request: HttpRequest) -> str:

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -13,8 +14,8 @@ from codecs_registry.models import Reconstruction
 from evaluation import links
 from evaluation import sharing as domain
 from evaluation.access import Role, study_of
-from evaluation.models import SIMULATED, SharedLink
-from evaluation.result_views import document_of
+from evaluation.models import SIMULATED, SharedLink, Study
+from evaluation.views import not_yet
 
 FROZEN, NEWEST = "frozen", "newest"
 
@@ -46,7 +47,9 @@ def share(request: HttpRequest, slug: str) -> HttpResponse:
         messages.error(request, "There are no judgments of this kind to share yet.")
         return redirect("sharing", slug=slug)
     freezes = request.POST.get("shows") != NEWEST
-    document = document_of(study, population) if freezes else None
+    document = None
+    if freezes and (document := _newest(study, population)) is None:
+        return not_yet(request, study)
     domain.share(study, population=population, document=document, by=request.user)
     messages.success(request, "The link is there: whoever has it sees these results.")
     return redirect("sharing", slug=slug)
@@ -98,6 +101,8 @@ def shared_results(request: HttpRequest, link: SharedLink) -> HttpResponse:
 
     is_simulated = link.population == SIMULATED
     document = _document(link)
+    if document is None:
+        return render(request, "evaluation/not_shared.html", {"is_analysed": True}, status=503)
     context = results_context(document, is_simulated=is_simulated, study=link.study)
     return render(
         request,
@@ -110,8 +115,11 @@ def shared_results(request: HttpRequest, link: SharedLink) -> HttpResponse:
 def shared_plot(request: HttpRequest, link: SharedLink, name: str, kind: str) -> HttpResponse:
     from evaluation.plot_files import plot_response
 
+    document = _document(link)
+    if document is None:
+        raise Http404
     return plot_response(
-        lambda: _document(link),
+        document,
         name=name,
         kind=kind,
         is_simulated=link.population == SIMULATED,
@@ -136,9 +144,15 @@ def shared_picture(
     return HttpResponse(catalogue.thumbnail(png), content_type="image/webp")
 
 
-def _document(link: SharedLink) -> dict:
-    """What a link shows."""
-    frozen = link.document
-    if frozen is not None:
-        return frozen
-    return domain.for_others(document_of(link.study, link.population))
+def _document(link: SharedLink) -> dict | None:
+    """What a link shows; None while it is being analysed for the first time."""
+    if link.document is not None:
+        return link.document
+    document = _newest(link.study, link.population)
+    return domain.for_others(document) if document else None
+
+
+def _newest(study: Study, population: str) -> dict | None:
+    from evaluation import stored_analyses  # with all of statistics
+
+    return stored_analyses.newest(study, population, now=timezone.now())

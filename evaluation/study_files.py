@@ -2,7 +2,7 @@
 
 import contextlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -20,6 +20,7 @@ DEFAULT_BPP = ("0.23", "0.37", "0.67", "1.0")
 LONGEST_NAME = 100
 BALANCED, ACTIVE = SAMPLINGS = ("balanced", "active")
 LARGEST_SHARE = 0.5  # of what an annotator is given, for gold tasks, and for repeats
+TARGET_WIDTHS = (0.05, 20.0)  # log-odds; narrower takes more judgments than anybody gives
 GOLD_RATIO = 2.5  # between the highest and the lowest bit rate, that answers may be certain
 
 
@@ -39,6 +40,7 @@ class StudySpecification:
     budget : the most judgments that people give in all.
     closes_at : ISO 8601 with the time zone; nothing is served after it.
     not_after : names of studies whose annotators may not take part.
+    target_width : the study closes by itself when no codec's interval is wider, in log-odds.
     options : its parts are keys and tables of their own in a study file, and in as_dict().
     """
 
@@ -53,6 +55,7 @@ class StudySpecification:
     judgments_per_annotator: int | None = None
     budget: int | None = None
     closes_at: str | None = None
+    target_width: float | None = None
     not_after: list[str] = field(default_factory=list)
     sampling: str = BALANCED
     gold_share: float = 0.0
@@ -77,16 +80,17 @@ class StudySpecification:
             "task": checks.one_of("task", KINDS, "2afc"),
             "allow_ties": checks.truth("allow_ties"),
             "source_distance": checks.whole("source_distance", 2, 0, 1000),
-            "judgments_per_task": checks.whole("judgments_per_task", 3, 1, 1000),
-            "judgments_per_annotator": checks.whole("judgments_per_annotator", None, 1, 1_000_000),
-            "budget": checks.whole("budget", None, 1, 2_000_000_000),
-            "closes_at": checks.moment("closes_at"),
+            "judgments_per_task": CHANGEABLE_CHECKS["judgments_per_task"](checks),
+            "judgments_per_annotator": CHANGEABLE_CHECKS["judgments_per_annotator"](checks),
+            "budget": CHANGEABLE_CHECKS["budget"](checks),
+            "closes_at": CHANGEABLE_CHECKS["closes_at"](checks),
+            "target_width": CHANGEABLE_CHECKS["target_width"](checks),
             "not_after": checks.texts("not_after", what="of names of studies"),
             "sampling": checks.one_of("sampling", SAMPLINGS, BALANCED),
             "gold_share": checks.number("gold_share", 0.0, 0, LARGEST_SHARE),
             "repeat_share": checks.number("repeat_share", 0.0, 0, LARGEST_SHARE),
             "seed": checks.whole("seed", 0, 0, 2**63 - 1),
-            "instructions": checks.text("instructions", default="", longest=LONGEST_TEXT),
+            "instructions": CHANGEABLE_CHECKS["instructions"](checks),
         }
         values["options"] = Options.read(checks)
         checks.gold(values["options"], values)
@@ -234,3 +238,25 @@ class _Checks(Checks):
         if not targets:
             self.problem("bpp", "needs at least one bit rate")
         return [stratum_name(target) for target in sorted(targets)]
+
+
+CHANGEABLE_CHECKS: dict[str, Callable[[_Checks], object]] = {
+    "judgments_per_task": lambda checks: checks.whole("judgments_per_task", 3, 1, 1000),
+    "judgments_per_annotator": lambda checks: checks.whole(
+        "judgments_per_annotator", None, 1, 1_000_000
+    ),
+    "budget": lambda checks: checks.whole("budget", None, 1, 2_000_000_000),
+    "closes_at": lambda checks: checks.moment("closes_at"),
+    "target_width": lambda checks: checks.number("target_width", None, *TARGET_WIDTHS),
+    "instructions": lambda checks: checks.text("instructions", default="", longest=LONGEST_TEXT),
+}
+"""Of those keys that can be changed after the launch, too (evaluation/changes.py)."""
+
+
+def checked(key: str, value: object) -> object:
+    """The value of one of these keys as a study has it. Raises InvalidStudy."""
+    checks = _Checks({} if value is None else {key: value})
+    found = CHANGEABLE_CHECKS[key](checks)
+    if checks.problems:
+        raise InvalidStudy(checks.problems)
+    return found

@@ -1,12 +1,15 @@
 """Celery's door to studies."""
 
 from celery import shared_task
+from django.db.models import Q
+from django.db.models.signals import post_save
 from django.dispatch import receiver
+from django.utils import timezone
 
-from annotation.models import Campaign
+from annotation.models import Withdrawal
 from codecs_registry.encoding import reconstructions_finished
 from evaluation import launching
-from evaluation.models import ImportedJudgments, Study
+from evaluation.models import PILOT, ImportedJudgments, StoredAnalysis, Study
 
 
 @shared_task
@@ -26,7 +29,28 @@ def choose_pairs() -> None:
     """Have active sampling choose what is asked next. Safe to run twice, late or at once."""
     from evaluation.active_sampling import prioritise_all  # with all of statistics
 
-    prioritise_all()
+    prioritise_all(now=timezone.now())
+
+
+@shared_task
+def analyse(stored_id: int) -> None:
+    """Bring a stored analysis up to date. Safe to run twice, late or at once."""
+    from evaluation.statistics.options import Options
+    from evaluation.stored_analyses import refresh
+
+    stored = StoredAnalysis.objects.select_related("study__campaign", "study__pilot")
+    found = stored.filter(id=stored_id).first()
+    if found:  # nobody withdrew meanwhile
+        options = Options(**found.options)
+        refresh(found.study, found.population, options=options, now=timezone.now())
+
+
+@shared_task(expires=5)
+def keep_analyses_fresh() -> None:
+    """Ask for the analyses of all studies that have news, one message each."""
+    from evaluation.stored_analyses import ask_for_owed
+
+    ask_for_owed(now=timezone.now())
 
 
 @shared_task
@@ -41,8 +65,14 @@ def analyse_import(import_id: int) -> None:
 
 @receiver(reconstructions_finished)
 def advance_waiting_studies(*, reconstruction_ids: list[int], **_: object) -> None:
-    waiting = Study.objects.filter(
-        campaign__state=Campaign.State.DRAFT, reconstructions__in=reconstruction_ids
-    )
+    waiting = Study.objects.filter(n_tasks=None, reconstructions__in=reconstruction_ids)
     for study_id in waiting.values_list("id", flat=True).distinct():
         advance_study.delay(study_id)
+
+
+@receiver(post_save, sender=Withdrawal)
+def forget_who_withdrew(*, instance: Withdrawal, **_: object) -> None:
+    """An analysis names annotators, so it goes with the one who goes."""
+    of_study = Q(study__campaign=instance.campaign_id) & ~Q(population=PILOT)
+    of_pilot = Q(study__pilot=instance.campaign_id, population=PILOT)
+    StoredAnalysis.objects.filter(of_study | of_pilot).delete()

@@ -3,14 +3,18 @@
 import json
 import zipfile
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from zipstream import ZipStream
 
+from annotation.counts import counts_of
 from annotation.datasets import (
     FORMATS,
     Contents,
@@ -19,19 +23,18 @@ from annotation.datasets import (
     judgments_jsonl,
 )
 from annotation.datasets.contents import FILE_NAMES
-from annotation.models import Campaign
 from annotation.populations import BOTH
-from annotation.stimuli import question_bytes
-from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
 from evaluation import exporting, launching, reconstruction_scores
 from evaluation.access import Role, study_of
-from evaluation.links import annotation_link
+from evaluation.encoding_progress import encoding_counts
 from evaluation.metric_versions import in_service
-from evaluation.models import PEOPLE, SIMULATED, Study
+from evaluation.models import PILOT, SIMULATED, Study
+from evaluation.study_page import population_of
 from projects.access import current
 
-State = Reconstruction.State
+PER_PAGE = 50  # studies of the list
+STIMULI_PER_PAGE = 200
 
 
 @never_cache
@@ -58,75 +61,25 @@ def studies(request: HttpRequest) -> HttpResponse:
     project = current(request)
     if project is None:
         return redirect("projects")
+    found = Study.objects.filter(project=project).select_related("campaign", "pilot")
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    counts = counts_of(each.campaign_id for each in page)
+    encoding = encoding_counts([each.id for each in page if each.n_tasks is None])
     listed = [
         {
             "study": study,
-            "judgments": study.judgment_counts(),
-            "encoding": study.encoding_progress(),
+            "judgments": counts[study.campaign_id],
+            "encoding": encoding.get(study.id, {}),
         }
-        for study in Study.objects.filter(project=project).select_related("campaign")
+        for study in page
     ]
-    return render(request, "evaluation/studies.html", {"studies": listed})
-
-
-@login_required
-@never_cache
-@require_GET
-def study(request: HttpRequest, slug: str) -> HttpResponse:
-    """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
-    found = study_of(request, slug)
-    counts = found.judgment_counts()
-    population = asked_population(request, counts)
-    context = {
-        "study": found,
-        "encoding": found.encoding_progress(),
-        "failures": found.reconstructions.filter(state=State.FAILED).select_related("source"),
-        "misses": found.reconstructions.filter(state=State.READY)
-        .exclude(miss="")
-        .select_related("source"),
-        "counts": counts,
-        "population": population,
-        "is_simulated": population == SIMULATED,
-        "tasks": found.campaign.measured_tasks.count(),
-        "annotation_link": annotation_link(found),
-        "question_bytes": question_bytes(found.campaign),
-        "gold_tasks": found.campaign.gold_tasks.count(),
-    }
-    context["wanted"] = context["tasks"] * found.campaign.judgments_per_task
-    if found.samples_actively and found.campaign.state == Campaign.State.OPEN:
-        from evaluation.active_sampling import queue
-
-        context["asked_next"] = queue(found)
-    if counts[population]:
-        # Imported here: together they take half a second, which only these pages need.
-        from evaluation.analysis import analyse_study
-        from evaluation.reports import results_context
-
-        analysis = analyse_study(found, population=population)
-        context |= results_context(analysis, is_simulated=context["is_simulated"], study=found)
-        context["metric"] = reconstruction_scores.of_study(found)
-    template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"
-    return render(request, template, context)
+    return render(request, "evaluation/studies.html", {"studies": listed, "page": page})
 
 
 @login_required
 @require_POST
 def retry(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.retry_encoding(study_of(request, slug, Role.RESEARCHER))
-    return redirect("study", slug=slug)
-
-
-@login_required
-@require_POST
-def close(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.close(study_of(request, slug, Role.RESEARCHER), by=request.user)
-    return redirect("study", slug=slug)
-
-
-@login_required
-@require_POST
-def reopen(request: HttpRequest, slug: str) -> HttpResponse:
-    launching.reopen(study_of(request, slug, Role.RESEARCHER), by=request.user)
+    launching.retry_encoding(study_of(request, slug, Role.RESEARCHER), by=request.user)
     return redirect("study", slug=slug)
 
 
@@ -137,13 +90,15 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
     """Every reconstruction of a study with its rate, and where it missed its target, why."""
     found = study_of(request, slug)
     made = found.reconstructions.select_related("source").order_by(
-        "source__name", "codec", "target_bpp"
+        "source__name", "source", "codec", "target_bpp"
     )
+    page = Paginator(made, STIMULI_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "study": found,
-        "reconstructions": made,
+        "page": page,
+        "reconstructions": page,
         "metric": in_service(),
-        "distances": reconstruction_scores.of_reconstructions(found),
+        "distances": reconstruction_scores.of_reconstructions([each.id for each in page]),
     }
     return render(request, "evaluation/stimuli.html", context)
 
@@ -194,16 +149,15 @@ def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
 @never_cache
 @require_GET
 def report(request: HttpRequest, slug: str) -> HttpResponse:
-    """The results as one file that can be kept and sent."""
-    from evaluation.analysis import analyse_study
+    """The results as one file that can be kept and sent: as they were analysed last."""
     from evaluation.reports import report_html
 
     found = study_of(request, slug)
-    population = asked_population(request, found.judgment_counts())
-    analysis = analyse_study(found, population=population)
-    page = report_html(
-        analysis, title=found.name, is_simulated=population == SIMULATED, study=found
-    )
+    population, document = newest_results(request, found)
+    if document is None:
+        return not_yet(request, found)
+    title = f"{found.name}, pilot" if population == PILOT else found.name
+    page = report_html(document, title=title, is_simulated=population == SIMULATED, study=found)
     return download([page], "text/html; charset=utf-8", f"{slug}-report.html")
 
 
@@ -211,20 +165,27 @@ def report(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
-    """What `analyse --json` prints."""
-    from evaluation.analysis import analyse_study
-
+    """What `analyse --json` prints, as it was analysed last."""
     found = study_of(request, slug)
-    analysis = analyse_study(found, population=asked_population(request, found.judgment_counts()))
+    _, document = newest_results(request, found)
+    if document is None:
+        return not_yet(request, found)
     return download(
-        [json.dumps(analysis, indent=2, allow_nan=False)],
+        [json.dumps(document, indent=2, allow_nan=False)],
         "application/json",
         f"{slug}-results.json",
     )
 
 
-def asked_population(request: HttpRequest, counts: dict[str, int]) -> str:
-    """Whose judgments are asked for; people's, unless only simulated annotators judged."""
-    default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
-    asked = request.GET.get("judged_by", default)
-    return asked if asked in counts else default
+def newest_results(request: HttpRequest, found: Study) -> tuple[str, dict | None]:
+    """Whose results are asked for, and these as they were analysed last; None where their first
+    analysis is being made."""
+    from evaluation.stored_analyses import newest  # with all of statistics
+
+    population = population_of(found, request.GET.get("judged_by"))
+    return population, newest(found, population, now=timezone.now())
+
+
+def not_yet(request: HttpRequest, found: Study) -> HttpResponse:
+    messages.info(request, "Its judgments are being analysed for the first time: try again soon.")
+    return redirect("study", slug=found.slug)

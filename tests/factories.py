@@ -189,9 +189,11 @@ def study(
     codecs: tuple[str, ...] = ("avif", "jpeg"),
     bpp: tuple[str, ...] = ("0.37",),
     ready: bool = True,
+    when_ready: str = "open",
     **asked,
 ) -> Study:
-    """A launched study: open, unless its stimuli are not `ready` but wait to be encoded."""
+    """A launched study: open, or what it does `when_ready`, unless its stimuli are not `ready` but
+    wait to be encoded."""
     pictures = [source_image() for _ in range(sources)]
     if ready:
         for picture in pictures:
@@ -203,7 +205,7 @@ def study(
     specification = StudySpecification.from_mapping(
         {"name": name, "images": "-", "codecs": list(codecs), "bpp": list(bpp), **asked}
     )
-    made, _ = launching.launch(specification, pictures)
+    made, _ = launching.launch(specification, pictures, when_ready=when_ready)
     launching.advance(made.id)
     made.refresh_from_db()
     return made

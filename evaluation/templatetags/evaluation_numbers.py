@@ -44,6 +44,31 @@ def signed(score: float) -> str:
 
 
 @register.filter
+def signed_or_dash(score: float | None) -> str:
+    return "–" if score is None else signed(score)
+
+
+@register.filter
+def hours(number: float) -> str:
+    """A time as people say it: 12 min, 3.5 h."""
+    return f"{60 * number:.0f} min" if number < 1 else f"{number:.1f} h"
+
+
+@register.filter
+def words(name: str) -> str:
+    """A name of the results in words: gold_correct is 'gold correct'."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def move_label(name: str) -> str:
+    """What a step of evaluation.launching.MOVES is called on its button."""
+    return {"open": "Open the study", "pause": "Pause", "close": "Close the study"}.get(
+        name, name.capitalize() if name != "open again" else "Open it again"
+    )
+
+
+@register.filter
 def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 

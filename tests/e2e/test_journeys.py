@@ -220,7 +220,23 @@ def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, ph
     page.click("button:has-text('Launch')")
     page.wait_for_selector("text=No judgments yet", timeout=60_000)  # with no reload
     link = page.input_value("#annotation-link")
-    begin(page, link)
+    desk = page.context.new_page()
+    desk.goto(page.url)
+    assert desk.inner_text("#live dd >> nth=0") == "0 of 108 wanted"
+    token = begin(page, link)
+    page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    page.keyboard.press("1")
+    wait_for_next(page, token)
+    desk.wait_for_selector("#live dd:has-text('1 of 108 wanted')", timeout=30_000)  # by itself
+    desk.click("text=Preview what annotators see")
+    desk.wait_for_selector("[data-painted]")
+    desk.wait_for_timeout(SOONEST_ANSWER_MS + 20)
+    desk.keyboard.press("2")
+    desk.wait_for_selector("[data-progress]:has-text('Pair 2')")
+    desk.click("text=Back to the study")
+    desk.click("button:has-text('Pause')")
+    assert desk.is_visible(".tag:has-text('paused')")
+    assert desk.inner_text("#live dd >> nth=0") == "1 of 108 wanted", "a preview counts nowhere"
 
 
 def test_a_study_is_planned_by_keyboard_and_its_plan_follows_each_edit(stack, photographs, page):

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.analysis import analyse_file, analyse_study
 from evaluation.labels import agreement_label, stratum_title
 from evaluation.management.study_argument import find_study
-from evaluation.models import PEOPLE, SIMULATED
+from evaluation.models import PEOPLE, PILOT, SIMULATED
 from evaluation.reports import report_html
 from evaluation.statistics import InvalidComparisons, read_judgments
 from evaluation.statistics.options import CLUSTERS, GROUPINGS, MODELS, SCREENS, Options
@@ -33,6 +33,7 @@ class Command(BaseCommand):
             "--people", action="store_true", help="people's judgments (a study's are)"
         )
         kind.add_argument("--simulated", action="store_true", help="simulated judgments instead")
+        kind.add_argument("--pilot", action="store_true", help="those of a study's pilot instead")
         parser.add_argument("--confidence", type=float, default=0.95)
         parser.add_argument("--model", choices=MODELS, default=Options.model, help="of scales")
         parser.add_argument(
@@ -58,6 +59,8 @@ class Command(BaseCommand):
             raise CommandError("--seed takes a whole number from 0 on")
         wanted = {name: options[name] for name in ("model", "clusters", "by", "screen", "seed")}
         how = Options(confidence=confidence, **wanted)
+        if comparisons and options["pilot"]:
+            raise CommandError("A pilot is a study's: --comparisons has none")
         if comparisons:
             result = self.of_file(comparisons, how, **options)
         else:
@@ -90,8 +93,12 @@ class Command(BaseCommand):
             self.stderr.write(f"{n} rows are set aside: {cause}")
         return analyse_file(judgments, name=path.name, options=how)
 
-    def of_study(self, name, how, *, simulated, **options):
+    def of_study(self, name, how, *, simulated, pilot, **options):
         found = find_study(name)
+        if pilot:
+            if found.pilot is None:
+                raise CommandError(f"{found.name} has no pilot")
+            return analyse_study(found, population=PILOT, options=how)
         population = SIMULATED if simulated else PEOPLE
         counts = found.judgment_counts()
         if not counts[population] and any(counts.values()):
