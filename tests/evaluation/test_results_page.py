@@ -181,7 +181,7 @@ def test_each_plot_has_links_to_its_files_and_a_drawing_that_needs_no_script(as_
     html = page(as_researcher)
     for name in ("rates", "scale", "preferences", "win-share", "images", "metrics"):
         for kind in ("svg", "png", "csv"):
-            assert f'href="/studies/sea/plots/{name}.{kind}"' in html
+            assert f'href="/studies/sea/plots/{name}.{kind}?judged_by=people"' in html
     figures = re.findall(r'<figure class="plot".*?</figure>', html, flags=re.DOTALL)
     assert all("<svg" in figure for figure in figures)
     assert len(figures) == 6
