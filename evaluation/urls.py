@@ -6,6 +6,7 @@ from evaluation.metric_api import Distance
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("", views.studies, name="studies"),
+    path("tour", views.put_tour_away, name="put-tour-away"),
     path("studies/new", views.new_study, name="new-study"),
     path("studies/upload", views.upload, name="upload"),
     path("studies/<slug:slug>/", views.study, name="study"),

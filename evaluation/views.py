@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
@@ -19,7 +20,7 @@ from annotation.models import Campaign
 from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
-from evaluation import launching, reconstruction_scores
+from evaluation import launching, reconstruction_scores, tour
 from evaluation.access import Role, study_of
 from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
@@ -65,6 +66,22 @@ def studies(request: HttpRequest) -> HttpResponse:
         for study in Study.objects.filter(project=project).select_related("campaign")
     ]
     return render(request, "evaluation/studies.html", {"studies": listed})
+
+
+@login_required
+@require_POST
+def put_tour_away(request: HttpRequest) -> HttpResponse:
+    """This browser shows the first-run tour no more."""
+    response = redirect("studies")
+    response.set_cookie(
+        tour.COOKIE,
+        tour.PUT_AWAY,
+        max_age=400 * 24 * 3600,  # the longest that browsers keep a cookie
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 @login_required
