@@ -2,12 +2,18 @@
 
 from django.http import HttpRequest
 
-from projects.access import current, projects_of
+from projects.access import current, may, projects_of
+from projects.roles import Role
 
 
 def theirs(request: HttpRequest) -> dict:
-    """projects: those of who is signed in; project_now: the one they look at."""
+    """their_projects: those of who is signed in; project_now: the one they look at;
+    may_make_studies: whether they are a researcher in it, or more."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {}
-    return {"their_projects": lambda: projects_of(user), "project_now": lambda: current(request)}
+    return {
+        "their_projects": lambda: projects_of(user),
+        "project_now": lambda: current(request),
+        "may_make_studies": lambda: may(user, current(request), Role.RESEARCHER),
+    }
