@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -447,3 +448,68 @@ class Withdrawal(models.Model):
 
     def __str__(self) -> str:
         return f"a withdrawal of {self.judgments} judgments from {self.campaign}"
+
+
+class Export(models.Model):
+    """Files made of a campaign's judgments, as of one moment: annotation/exports.py.
+
+    It is asked for first (waiting), then made by whichever worker claims it.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        MAKING = "making"
+        READY = "ready"
+        FAILED = "failed"
+
+    campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="exports")
+    format = models.CharField(max_length=20, help_text="annotation/datasets")
+    population = models.CharField(max_length=10, help_text="Whose judgments: people, ...")
+    name = models.CharField(max_length=200, help_text="Of its archive and of the folder in it.")
+    about = models.JSONField(
+        default=dict, help_text="What its data card says that the campaign does not know."
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    requested_at = models.DateTimeField()
+
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    worker = models.CharField(max_length=200, blank=True)
+    lease_ends = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True, help_text="Why it could not be made.")
+    moment = models.JSONField(null=True, help_text="As of which it is made; empty: not begun.")
+    kept = models.JSONField(default=dict, help_text="How much of its archive is whole.")
+    done = models.PositiveBigIntegerField(default=0, help_text="Judgments and pairs written, ...")
+    total = models.PositiveBigIntegerField(default=0, help_text="... of how many; 0: unknown yet.")
+
+    size_bytes = models.PositiveBigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Of its archive.")
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            # Who asks twice gets the same one; and a worker is left for what else is to be done.
+            models.UniqueConstraint(
+                fields=["campaign", "format", "population"],
+                condition=Q(state__in=["waiting", "making"]),
+                name="export_made_once_at_a_time",
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="making"), name="export_one_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="ready") | (Q(size_bytes__isnull=False) & ~Q(sha256="")),
+                name="export_ready_has_a_file",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in (self.State.READY, self.State.FAILED)

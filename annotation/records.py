@@ -1,13 +1,17 @@
 """Judgments as rows, for analysis and export: what was shown, what was answered, by whom."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
+
+from django.db.models import QuerySet
 
 from annotation.kinds import KINDS, is_alone_first
 from annotation.models import COUNTED, Campaign, Judgment, Purpose
+from annotation.populations import BOTH, judged_by
 from codecs_registry.models import Reconstruction, stratum_name
 
 
@@ -67,69 +71,152 @@ class JudgmentRecord:
     @property
     def ranking(self) -> str:
         """The codecs from the closest to the farthest, as in 'avif > jpeg = webp'."""
-        placed = sorted(zip(self.ranks, self.codecs, strict=True))
-        return " > ".join(
-            " = ".join(codec for _, codec in place)
-            for _, place in groupby(placed, key=lambda each: each[0])
-        )
+        return ranking_text(self.codecs, self.ranks)
 
 
-def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
+def ranking_text(codecs: Sequence[str], ranks: Sequence[int]) -> str:
+    """Codecs by their ranks, as in 'avif > jpeg = webp'."""
+    placed = sorted(zip(ranks, codecs, strict=True))
+    return " > ".join(
+        " = ".join(codec for _, codec in place)
+        for _, place in groupby(placed, key=lambda each: each[0])
+    )
+
+
+PAGE = 5000  # judgments that are in memory at once
+
+
+def in_pages(rows: QuerySet, *, after: int = 0) -> Iterator[list[tuple]]:
+    """Rows of a queryset of plain values that begin with the id, in the order of their ids, a list
+    of PAGE at a time.
+
+    Each list is a query of its own that begins behind the last id (keyset order), so that neither
+    the server nor we ever hold more, and no transaction stays open while a slow reader reads.
+    """
+    rows = rows.order_by("id")
+    while page := list(rows.filter(id__gt=after)[:PAGE]):
+        after = page[-1][0]
+        yield page
+
+
+def counted(
+    campaign: Campaign, *, population: str = BOTH, until: int | None = None
+) -> QuerySet[Judgment]:
+    """The judgments that files of comparisons hold: all but practice and quiz. until : the id of
+    the last one."""
+    found = all_judgments(campaign, population=population, until=until)
+    return found.filter(assignment__purpose__in=COUNTED)
+
+
+def all_judgments(
+    campaign: Campaign, *, population: str = BOTH, until: int | None = None
+) -> QuerySet[Judgment]:
+    found = judged_by(Judgment.objects.filter(assignment__task__campaign=campaign), population)
+    return found if until is None else found.filter(id__lte=until)
+
+
+def judgment_records(
+    campaign: Campaign, *, population: str = BOTH, until: int | None = None
+) -> Iterator[JudgmentRecord]:
     """The campaign's judgments in the order in which they were given, streamed; practice and quiz
-    are left out."""
-    made = Reconstruction.objects.filter(tasks__campaign=campaign)
+    are left out. until : the id of the last one."""
+    made = Reconstruction.objects.filter(tasks__campaign=campaign).order_by().distinct()
     codecs = dict(made.values_list("id", "codec"))
     coded = {
         each: f"{codec}@{stratum_name(bpp)}"
         for each, codec, bpp in made.values_list("id", "codec", "target_bpp")
     }
     contents = content_names(campaign)
+    strata = StratumNames()
     has_parts = campaign.options.viewing.crops_per_image > 1
     # Plain values, not models: they are many.
-    judgments = (
-        Judgment.objects.filter(
-            assignment__task__campaign=campaign, assignment__purpose__in=COUNTED
-        )
-        .order_by("id")
-        .values_list(
-            "assignment__annotator_id",
-            "assignment__annotator__is_simulated",
-            "assignment__task_id",
-            "assignment__task__source_id",
-            "assignment__task__target_bpp",
-            "assignment__task__crop",
-            "assignment__task__closest_id",
-            "assignment__purpose",
-            "assignment__shown",
-            "ranks",
-            "response_ms",
-            "judged_at",
-            named=True,
-        )
+    rows = counted(campaign, population=population, until=until).values_list(
+        "id",
+        "assignment__annotator_id",
+        "assignment__annotator__is_simulated",
+        "assignment__task_id",
+        "assignment__task__source_id",
+        "assignment__task__target_bpp",
+        "assignment__task__crop",
+        "assignment__task__closest_id",
+        "assignment__purpose",
+        "assignment__shown",
+        "ranks",
+        "response_ms",
+        "judged_at",
     )
-    for row in judgments.iterator(chunk_size=5000):
-        is_simulated = row.assignment__annotator__is_simulated
-        is_gold = row.assignment__purpose == Purpose.GOLD
-        shown = row.assignment__shown
+    for (
+        _,
+        annotator_id,
+        is_simulated,
+        task_id,
+        source_id,
+        bpp,
+        crop,
+        closest_id,
+        purpose,
+        shown,
+        ranks,
+        response_ms,
+        judged_at,
+    ) in (row for page in in_pages(rows) for row in page):
+        is_gold = purpose == Purpose.GOLD
+        names = coded if is_gold else codecs
         yield JudgmentRecord(
-            annotator=annotator_name(row.assignment__annotator_id, is_simulated=is_simulated),
-            content=contents[row.assignment__task__source_id]
-            + (_place(row.assignment__task__crop) if has_parts else ""),
-            stratum=stratum_name(row.assignment__task__target_bpp),
-            codecs=tuple((coded if is_gold else codecs)[each] for each in shown),
-            ranks=tuple(row.ranks),
-            response_ms=row.response_ms,
-            submitted_at=row.judged_at,
+            annotator=annotator_name(annotator_id, is_simulated=is_simulated),
+            content=contents[source_id] + (_place(crop) if has_parts else ""),
+            stratum=strata[bpp],
+            codecs=tuple([names[each] for each in shown]),
+            ranks=tuple(ranks),
+            response_ms=response_ms,
+            submitted_at=judged_at,
             is_simulated=is_simulated,
-            task_id=row.assignment__task_id,
-            closest=shown.index(row.assignment__task__closest_id) if is_gold else None,
-            repeats=row.assignment__purpose == Purpose.REPEAT,
+            task_id=task_id,
+            closest=shown.index(closest_id) if is_gold else None,
+            repeats=purpose == Purpose.REPEAT,
         )
+
+
+class StratumNames(dict):
+    """stratum_name() of each target bit rate, reckoned once: there are few, and many rows."""
+
+    def __missing__(self, target_bpp: Decimal) -> str:
+        return self.setdefault(target_bpp, stratum_name(target_bpp))
 
 
 def _place(crop: list[int]) -> str:
     """Parts of one picture are questions of their own: none repeats another."""
     return f"@{crop[0]},{crop[1]}" if crop else ""
+
+
+COMPLETE_FIELDS = (
+    "id",
+    "assignment__annotator_id",
+    "assignment__annotator__is_simulated",
+    "assignment__annotator__conditions",
+    "assignment__purpose",
+    "assignment__priority",
+    "assignment__task_id",
+    "assignment__task__source_id",
+    "assignment__task__source__sha256",
+    "assignment__task__target_bpp",
+    "assignment__task__crop",
+    "assignment__task__closest_id",
+    "assignment__shown",
+    "assignment__leased_at",
+    "ranks",
+    "response_ms",
+    "confidence",
+    "remark",
+    "viewing",
+    "events",
+    "judged_at",
+)
+
+
+def sampling_name(priority: float) -> str:
+    """How a task came to be asked, of its assignment's priority."""
+    return "active" if priority > 0 else "balanced"
 
 
 def complete_records(campaign: Campaign) -> Iterator[dict]:
@@ -144,36 +231,51 @@ def complete_records(campaign: Campaign) -> Iterator[dict]:
         for each in Reconstruction.objects.filter(tasks__campaign=campaign).distinct()
     }
     contents = content_names(campaign)
-    judgments = (
-        Judgment.objects.filter(assignment__task__campaign=campaign)
-        .select_related("assignment__task__source", "assignment__annotator")
-        .order_by("id")
-    )
-    for judgment in judgments.iterator(chunk_size=2000):
-        assignment = judgment.assignment
-        task, who = assignment.task, assignment.annotator
-        shown = assignment.shown
+    rows = all_judgments(campaign).values_list(*COMPLETE_FIELDS)
+    for (
+        _,
+        annotator_id,
+        is_simulated,
+        conditions,
+        purpose,
+        priority,
+        task_id,
+        source_id,
+        sha256,
+        target_bpp,
+        crop,
+        closest_id,
+        shown,
+        leased_at,
+        ranks,
+        response_ms,
+        confidence,
+        remark,
+        viewing,
+        events,
+        judged_at,
+    ) in (row for page in in_pages(rows) for row in page):
         yield {
-            "annotator": annotator_name(who.id, is_simulated=who.is_simulated),
-            "purpose": assignment.purpose,
-            "sampling": "active" if assignment.priority > 0 else "balanced",
-            "task": task.id,
-            "content": contents[task.source_id],
-            "sha256": task.source.sha256,
-            "stratum": task.stratum,
-            "crop": task.crop,
+            "annotator": annotator_name(annotator_id, is_simulated=is_simulated),
+            "purpose": purpose,
+            "sampling": sampling_name(priority),
+            "task": task_id,
+            "content": contents[source_id],
+            "sha256": sha256,
+            "stratum": stratum_name(target_bpp),
+            "crop": crop,
             "shown": [made[each] for each in shown],
-            "closest": shown.index(task.closest_id) if task.closest_id else None,
-            "ranks": judgment.ranks,
-            "response_ms": judgment.response_ms,
-            "confidence": judgment.confidence,
-            "remark": judgment.remark,
-            "viewing": judgment.viewing,
-            "events": judgment.events,
-            "conditions": who.conditions,
-            "leased_at": assignment.leased_at.isoformat(),
-            "judged_at": judgment.judged_at.isoformat(),
-            "simulated": who.is_simulated,
+            "closest": shown.index(closest_id) if closest_id else None,
+            "ranks": ranks,
+            "response_ms": response_ms,
+            "confidence": confidence,
+            "remark": remark,
+            "viewing": viewing,
+            "events": events,
+            "conditions": conditions,
+            "leased_at": leased_at.isoformat(),
+            "judged_at": judged_at.isoformat(),
+            "simulated": is_simulated,
         }
 
 

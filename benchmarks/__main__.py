@@ -19,6 +19,7 @@ NAMES = (
     "active_sampling",
     "perceptual_distance",
     "metric_training",
+    "exports",
 )
 MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness")
 

@@ -52,3 +52,8 @@ def read(name: str) -> bytes:
 
 def exists(name: str) -> bool:
     return storages["blobs"].exists(name)
+
+
+def size(name: str) -> int:
+    """In bytes."""
+    return storages["blobs"].size(name)

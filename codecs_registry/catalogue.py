@@ -143,10 +143,10 @@ def _settings(codec: Codec) -> tuple[tuple[Turn, ...], dict[str, Setting]]:
 
 
 @lru_cache(maxsize=500)
-def thumbnail(png: str) -> bytes:
-    """A WebP file of a blob's picture, at most THUMBNAIL_SIDE pixels a side."""
+def thumbnail(png: str, side: int = THUMBNAIL_SIDE) -> bytes:
+    """A WebP file of a blob's picture, at most so many pixels a side."""
     with Image.open(io.BytesIO(blobs.read(png)), formats=("PNG",)) as image:
-        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), reducing_gap=2.0)
+        image.thumbnail((side, side), reducing_gap=2.0)
         file = io.BytesIO()
         image.save(file, "WEBP", quality=80)
     return file.getvalue()

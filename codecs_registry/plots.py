@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from json import dumps
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -25,6 +26,24 @@ SERIES = [f"var(--series-{i}, {colour})" for i, colour in enumerate(COLOURS, sta
 TEXT = "currentColor"
 
 QUALITY_TITLES = {"psnr": "PSNR (dB)", "ms_ssim": "MS-SSIM (dB: −10 log10(1 − MS-SSIM))"}
+_TEXTS = {"labelColor": TEXT, "titleColor": TEXT, "labelFontSize": 13, "titleFontSize": 13}
+_LOOK = {
+    "font": "system-ui, sans-serif",
+    "background": "transparent",
+    # Text is measured here in another font than the page's: leave it room.
+    "padding": {"left": 24, "right": 40, "top": 4, "bottom": 4},
+    "axis": {
+        **_TEXTS,
+        "titleFontWeight": "normal",
+        "gridOpacity": 0.15,
+        "gridColor": TEXT,
+        "domainColor": TEXT,
+        "tickColor": TEXT,
+    },
+    "header": {"labelColor": TEXT, "labelFontSize": 14, "labelFontWeight": "bold"},
+    "legend": {**_TEXTS, "symbolStrokeWidth": 0},
+    "view": {"continuousWidth": 300, "continuousHeight": 300, "stroke": None},
+}
 _WIDTH, _HEIGHT, _LINE = 560, 400, 19  # pixels; the last, of a line of text
 
 
@@ -127,29 +146,28 @@ def codec_channels(
 
 def svg(chart: alt.TopLevelMixin, title: str = "") -> str:
     """The chart in the look that all plots share."""
+    return drawn(specified(chart, title))
+
+
+def specified(
+    chart: alt.TopLevelMixin, title: str = "", *, datasets: dict[str, list[dict]] | None = None
+) -> dict[str, Any]:
+    """The chart in the look that all plots share, as a Vega-Lite specification.
+
+    datasets : the rows that the chart names instead of holding them, since Altair copies what a
+        chart holds many times over.
+    """
+    # Set on the specification: Altair copies and checks a whole chart for each thing that is set.
+    specification = chart.to_dict(validate=False)
     if title:
-        chart = chart.properties(title=alt.Title(title, color=TEXT, fontSize=13))
-    text = {"labelColor": TEXT, "titleColor": TEXT, "labelFontSize": 13, "titleFontSize": 13}
-    chart = (
-        chart.configure(
-            font="system-ui, sans-serif",
-            background="transparent",
-            # Text is measured here in another font than the page's: leave it room.
-            padding={"left": 24, "right": 40, "top": 4, "bottom": 4},
-        )
-        .configure_axis(
-            **text,
-            titleFontWeight="normal",
-            gridOpacity=0.15,
-            gridColor=TEXT,
-            domainColor=TEXT,
-            tickColor=TEXT,
-        )
-        .configure_header(labelColor=TEXT, labelFontSize=14, labelFontWeight="bold")
-        .configure_legend(**text, symbolStrokeWidth=0)
-        .configure_view(stroke=None)
-    )
-    return _render(dumps(chart.to_dict(), sort_keys=True))
+        specification["title"] = {"text": title, "color": TEXT, "fontSize": 13}
+    specification["config"] = _LOOK
+    return specification if datasets is None else {**specification, "datasets": datasets}
+
+
+def drawn(specification: dict[str, Any]) -> str:
+    """SVG of a Vega-Lite specification."""
+    return _render(dumps(specification, sort_keys=True))
 
 
 @lru_cache(maxsize=64)

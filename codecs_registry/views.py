@@ -89,6 +89,13 @@ def thumbnail(request: HttpRequest, source_id: int) -> HttpResponse:
 
 @login_required
 @require_GET
+def reconstruction_thumbnail(request: HttpRequest, reconstruction_id: int) -> HttpResponse:
+    found = _made(request, reconstruction_id)
+    return immutable(HttpResponse(catalogue.thumbnail(found.decoded), content_type="image/webp"))
+
+
+@login_required
+@require_GET
 def bitstream(request: HttpRequest, reconstruction_id: int) -> FileResponse:
     """The coded file, to download."""
     found = _made(request, reconstruction_id)

@@ -3,7 +3,7 @@
 import logging
 import re
 
-SECRET = re.compile(r"/(judge|c|stimuli)/[A-Za-z0-9_.-]+")
+SECRET = re.compile(r"/(judge|c|stimuli|results)/[A-Za-z0-9_.-]+")
 
 
 class WithoutLinks(logging.Filter):

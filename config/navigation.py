@@ -14,14 +14,13 @@ class Section(NamedTuple):
     current: str
 
 
-# Title, the name of its first page, and how the addresses of all its pages begin (empty: as its
-# first page's does).
+# Title, the name of its first page, and how the addresses of its other pages begin.
 SECTIONS = (
-    ("Studies", "studies", "/studies/"),
-    ("Images", "images", ""),
-    ("Rate-distortion", "rate-distortion", ""),
-    ("Codecs", "codecs", ""),
-    ("Metrics", "metrics", ""),
+    ("Studies", "studies", ("/studies/", "/imports/")),
+    ("Images", "images", ("/images/",)),
+    ("Rate-distortion", "rate-distortion", ()),
+    ("Codecs", "codecs", ()),
+    ("Metrics", "metrics", ("/metrics/",)),
 )
 
 
@@ -29,9 +28,8 @@ def of_page(request: HttpRequest) -> dict:
     """sections: those that base.html links to."""
     here = request.path
     listed = []
-    for title, name, prefix in SECTIONS:
+    for title, name, beginnings in SECTIONS:
         address = reverse(name)
-        is_within = here.startswith(prefix or f"{address}/")
-        current = "page" if here == address else "true" if is_within else ""
+        current = "page" if here == address else "true" if here.startswith(beginnings) else ""
         listed.append(Section(title, address, current))
     return {"sections": listed}

@@ -126,6 +126,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.advance_studies",
         "schedule": 10.0,
     },
+    "take up exports whose worker died": {
+        "task": "annotation.tasks.resume_exports",
+        "schedule": 10.0,
+    },
     "choose the pairs that active sampling asks next": {
         "task": "evaluation.tasks.choose_pairs",
         "schedule": 3.0,
@@ -150,6 +154,22 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
+]
+# Sign-in through an organisation (OpenID Connect): none without an issuer.
+OIDC_ISSUER = env.str("OIDC_ISSUER", "")
+OIDC_RP_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
+OIDC_RP_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", "")
+OIDC_RP_SIGN_ALGO = "RS256"
+OIDC_RP_SCOPES = "openid email profile"
+OIDC_MAKES_ACCOUNTS = env.bool("OIDC_MAKES_ACCOUNTS", False)  # else only for who was invited
+OIDC_USE_PKCE = True
+OIDC_TIMEOUT = 10
+OIDC_AUTHENTICATION_CALLBACK_URL = "signed-in-elsewhere"
+if OIDC_ISSUER and not (OIDC_RP_CLIENT_ID and OIDC_RP_CLIENT_SECRET):
+    raise ImproperlyConfigured("OIDC_ISSUER needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET.")
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "projects.oidc.OrganisationBackend",
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "studies"

@@ -3,18 +3,22 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Avg, Count, Max, Min, Q
 
 from annotation.kinds import Ranking
-from annotation.records import JudgmentRecord, judgment_records
+from annotation.records import JudgmentRecord, content_names, judgment_records
 from codecs_registry.models import stratum_name
+from evaluation.metrics_beside_people import metrics_beside_people
 from evaluation.models import SIMULATED, Study
 from evaluation.provenance import provenance
 from evaluation.statistics import Comparisons, Judgments, Rankings
+from evaluation.statistics.breakdown import category_shares
 from evaluation.statistics.options import Options
+from evaluation.statistics.screening import without
+from evaluation.statistics.shares import summarise_shares, without_annotators
 from evaluation.statistics.summary import empty_stratum, summarise
 
 
@@ -24,8 +28,9 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
     records = [
         each for each in judgment_records(study.campaign) if each.is_simulated == wants_simulated
     ]
+    summary, used = _summarise(records, study.campaign.kind, options)
     result = _with_provenance(
-        _summarise(records, study.campaign.kind, options),
+        summary,
         options,
         study=study.name,
         population=population,
@@ -38,13 +43,16 @@ def analyse_study(study: Study, *, population: str, options: Options | None = No
         _name_all(strata[stratum], study.codecs)
         strata[stratum]["missed"] = missed.get(stratum, [])
     result["strata"] = strata
+    result["rates"] = _rates(study)
+    result["categories"], result["categories_reason"] = _categories(study, used, options)
+    result["metrics"] = metrics_beside_people(study, used, options or Options())
     return result
 
 
 def analyse_file(judgments: Judgments, *, name: str, options: Options | None = None) -> dict:
     """Analyse a file of judgments that was read; what of it was left out is told."""
     result = _with_provenance(
-        summarise(judgments.comparisons, judgments.rankings, options, repeats=judgments.repeats),
+        _summarise_file(judgments, options),
         options,
         file=name,
         format=judgments.format,
@@ -59,17 +67,33 @@ def analyse_file(judgments: Judgments, *, name: str, options: Options | None = N
     return result
 
 
+def _summarise_file(judgments: Judgments, options: Options | None) -> dict:
+    if judgments.shares is not None:
+        return summarise_shares(judgments.shares, options)
+    if judgments.names_annotators:
+        return summarise(
+            judgments.comparisons, judgments.rankings, options, repeats=judgments.repeats
+        )
+    # Nobody can be looked at, or left out, who is not named.
+    options = replace(options or Options(), screen="none")
+    return without_annotators(summarise(judgments.comparisons, None, options))
+
+
 def _with_provenance(result: dict, options: Options | None, **about: object) -> dict:
     options = options or Options()
     seeds = {"bootstrap_seed": options.seed, "resamples": options.n_boot}
     return result | {"provenance": {**provenance(), **seeds, **about, "options": asdict(options)}}
 
 
-def _summarise(records: list[JudgmentRecord], kind: str, options: Options | None) -> dict:
+def _summarise(
+    records: list[JudgmentRecord], kind: str, options: Options | None
+) -> tuple[dict, Comparisons]:
+    """The results, and the judgments that they rest on."""
     again = [each for each in records if each.repeats]
     comparisons, rankings = _tables([each for each in records if not each.repeats], kind)
     repeats = _tables(again, kind)[0] if again else None
-    return summarise(comparisons, rankings, options, repeats=repeats)
+    summary = summarise(comparisons, rankings, options, repeats=repeats)
+    return summary, without(comparisons.without_gold(), summary["screening"]["left_out"])
 
 
 def _tables(records: list[JudgmentRecord], kind: str) -> tuple[Comparisons, Rankings | None]:
@@ -115,6 +139,53 @@ def _name_all(stratum: dict, codecs: list[str]) -> None:
         for a, b in combinations(sorted(codecs), 2)
         if (a, b) not in known
     ]
+
+
+def _rates(study: Study) -> dict[str, list[dict]]:
+    """By stratum and codec: the bits per pixel that its reconstructions have, and of how many."""
+    measured = {
+        (stratum_name(row["target_bpp"]), row["codec"]): row
+        for row in study.reconstructions.filter(state="ready")
+        .order_by()
+        .values("target_bpp", "codec")
+        .annotate(
+            n=Count("id"),
+            mean=Avg("actual_bpp"),
+            lowest=Min("actual_bpp"),
+            highest=Max("actual_bpp"),
+        )
+    }
+    nothing = {"n": 0, "mean": None, "lowest": None, "highest": None}
+    return {
+        stratum: [
+            {"condition": codec}
+            | {name: measured.get((stratum, codec), nothing)[name] for name in nothing}
+            for codec in study.codecs
+        ]
+        for stratum in study.strata
+    }
+
+
+def _categories(
+    study: Study, judged: Comparisons, options: Options | None
+) -> tuple[dict[str, list[dict]] | None, str | None]:
+    """Shares of wins by kind of picture and stratum, or why there are none. A category is a
+    collection that holds some of the study's source images and not all of them."""
+    names = content_names(study.campaign)
+    held = study.sources.filter(id__in=names).values_list("collections__name", "id")
+    categories = defaultdict(list)
+    for collection, source_id in held.order_by("collections__name", "id").distinct():
+        if collection is not None:
+            categories[collection].append(names[source_id])
+    some = {name: images for name, images in categories.items() if len(images) < len(names)}
+    if not some:
+        return None, "no collection divides the source images"
+    return {
+        stratum: category_shares(judged.in_stratum(stratum), some, options or Options())
+        if stratum in judged.strata
+        else []
+        for stratum in study.strata
+    }, None
 
 
 def _missed_rates(study: Study) -> dict[str, list[dict]]:

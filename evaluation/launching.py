@@ -108,21 +108,13 @@ def launch(
     Raises InvalidStudy if another study has the name, and leaves nothing behind.
     """
     require_room(specification.options.viewing, sources)
-    asked = specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
+    asked = _asked(specification, sources)
     with transaction.atomic():
         study, is_new = _get_or_create(
             specification, asked, len(sources), project=project or default_project(), by=by
         )
-        # What a study file could not say yet when a study was launched is as it was by default.
-        known = specification.defaults() | study.specification
-        if not is_new and known != asked:
-            differ = sorted(key for key in asked if known.get(key) != asked[key])
-            raise InvalidStudy(
-                {
-                    "name": f"is taken by another study, {study.name!r}, which differs in "
-                    f"{', '.join(differ) or 'its settings'}; choose another name"
-                }
-            )
+        if not is_new:
+            _require_same(study, asked)
         if is_new:
             study.sources.set(sources)
             _keep_in_sight(study, sources)
@@ -144,6 +136,52 @@ def _keep_in_sight(study: Study, sources: list[SourceImage]) -> None:
     if unseen := [each for each in sources if each.id not in known]:
         made, _ = Collection.objects.get_or_create(name=study.name, project=study.project)
         made.sources.add(*unseen)
+
+
+def problems_here(
+    specification: StudySpecification,
+    sources: list[SourceImage],
+    *,
+    project: Project | None = None,
+) -> dict[str, str]:
+    """What would keep a project from launching this study here, field by field; nothing is
+    written."""
+    problems = {}
+    try:
+        require_room(specification.options.viewing, sources)
+    except InvalidStudy as error:
+        problems |= error.problems
+    try:
+        _campaigns_of(specification.not_after)
+    except InvalidStudy as error:
+        problems |= error.problems
+    try:
+        if known := _known(
+            specification.name, slugify(specification.name), project or default_project()
+        ):
+            _require_same(known, _asked(specification, sources))
+    except InvalidStudy as error:
+        problems |= error.problems
+    return problems
+
+
+def _asked(specification: StudySpecification, sources: list[SourceImage]) -> dict:
+    """What a study keeps of what was asked for."""
+    return specification.as_dict() | {"images": sorted(source.sha256 for source in sources)}
+
+
+def _require_same(study: Study, asked: dict) -> None:
+    """Raise InvalidStudy if a study is not what is asked for under its name."""
+    # What a study file could not say yet when a study was launched is as it was by default.
+    known = StudySpecification.defaults() | study.specification
+    if known != asked:
+        differ = sorted(key for key in asked if known.get(key) != asked[key])
+        raise InvalidStudy(
+            {
+                "name": f"is taken by another study, {study.name!r}, which differs in "
+                f"{', '.join(differ) or 'its settings'}; choose another name"
+            }
+        )
 
 
 def _get_or_create(

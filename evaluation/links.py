@@ -4,7 +4,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from annotation.models import Annotator
-from evaluation.models import MetricVersion, Study
+from evaluation.models import MetricVersion, SharedLink, Study
 
 
 def study_page(study: Study) -> str:
@@ -23,3 +23,8 @@ def annotation_link(study: Study) -> str:
 def own_link(annotator: Annotator) -> str:
     """An annotator's own link: whoever has it goes on as them."""
     return settings.CLOSER_URL + reverse("judge", args=[annotator.token])
+
+
+def shared_page(link: SharedLink) -> str:
+    """Whoever has it sees the results, without signing in."""
+    return settings.CLOSER_URL + reverse("shared-results", args=[link.token])

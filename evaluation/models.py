@@ -8,6 +8,7 @@ from django.db import models
 
 from annotation.models import Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+from evaluation.import_models import ImportedJudgments, ImportPreview
 from evaluation.metric_models import (
     DifferenceMap,
     MetricVersion,
@@ -16,6 +17,7 @@ from evaluation.metric_models import (
     TrainingRun,
 )
 from evaluation.populations import PEOPLE, SIMULATED
+from evaluation.sharing_models import SharedLink
 from evaluation.study_files import ACTIVE
 from projects.models import Project
 
@@ -23,9 +25,12 @@ __all__ = [
     "PEOPLE",
     "SIMULATED",
     "DifferenceMap",
+    "ImportPreview",
+    "ImportedJudgments",
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",
+    "SharedLink",
     "Study",
     "TrainingRun",
 ]

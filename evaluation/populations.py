@@ -1,3 +1,5 @@
 """Who judged: their judgments are never analysed together, and no metric is trained on both."""
 
-PEOPLE, SIMULATED = POPULATIONS = ("people", "simulated")
+from annotation.populations import PEOPLE, POPULATIONS, SIMULATED
+
+__all__ = ["PEOPLE", "POPULATIONS", "SIMULATED"]

@@ -124,11 +124,10 @@ def read_study_file(path: Path) -> StudySpecification:
     Raises InvalidStudy, also for a file that cannot be read or is no TOML.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise InvalidStudy({str(path): f"cannot be read ({error})"}) from None
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
-        raise InvalidStudy({str(path): f"is not TOML ({error})"}) from None
+    given = parse(content, name=str(path))
     images = given.get("images")
     if images and isinstance(images, str):
         # A name that no folder can have (too long, an unknown ~user) may be a collection's.
@@ -137,6 +136,17 @@ def read_study_file(path: Path) -> StudySpecification:
             if folder.is_dir():
                 given["images"] = str(folder.resolve())
     return StudySpecification.from_mapping(given)
+
+
+def parse(content: bytes, *, name: str) -> dict:
+    """What a study file says, unchecked. Raises InvalidStudy, which names the file, if it is no
+    TOML."""
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidStudy({name: f"cannot be read ({error})"}) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
+        raise InvalidStudy({name: f"is not TOML ({error})"}) from None
 
 
 class _Checks(Checks):

@@ -6,7 +6,7 @@ from django.dispatch import receiver
 from annotation.models import Campaign
 from codecs_registry.encoding import reconstructions_finished
 from evaluation import launching
-from evaluation.models import Study
+from evaluation.models import ImportedJudgments, Study
 
 
 @shared_task
@@ -27,6 +27,16 @@ def choose_pairs() -> None:
     from evaluation.active_sampling import prioritise_all  # with all of statistics
 
     prioritise_all()
+
+
+@shared_task
+def analyse_import(import_id: int) -> None:
+    """Compute the results of imported judgments. Safe to run twice or at the same time."""
+    from evaluation import import_results
+
+    imported = ImportedJudgments.objects.filter(id=import_id).first()
+    if imported and import_results.kept(imported) is None:
+        import_results.compute(imported)
 
 
 @receiver(reconstructions_finished)

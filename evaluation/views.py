@@ -4,30 +4,32 @@ import json
 import zipfile
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 from zipstream import ZipStream
 
-from annotation.datasets import bapps_files, judgments_csv, judgments_jsonl
+from annotation.datasets import (
+    FORMATS,
+    Contents,
+    export_files,
+    judgments_csv,
+    judgments_jsonl,
+)
+from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Campaign
+from annotation.populations import BOTH
 from annotation.stimuli import question_bytes
 from codecs_registry.models import Reconstruction
 from codecs_registry.responses import download
-from evaluation import launching, reconstruction_scores, tour
+from evaluation import exporting, launching, reconstruction_scores, tour
 from evaluation.access import Role, study_of
-from evaluation.forms import StudyForm, UploadForm
 from evaluation.links import annotation_link
 from evaluation.metric_versions import in_service
 from evaluation.models import PEOPLE, SIMULATED, Study
-from evaluation.provenance import provenance
-from evaluation.study_files import InvalidStudy
 from projects.access import current
 
 State = Reconstruction.State
@@ -86,66 +88,12 @@ def put_tour_away(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @never_cache
-@require_http_methods(["GET", "POST"])
-def new_study(request: HttpRequest) -> HttpResponse:
-    """Launch a study by a form: the same check and the same launch as a study file's."""
-    project = current(request, Role.RESEARCHER)
-    if project is None:
-        return redirect("projects")
-    # After an upload, its collection is the one that is meant.
-    form = StudyForm(
-        request.POST or None, project=project, initial={"images": request.GET.get("collection")}
-    )
-    if request.method == "POST" and form.is_valid():
-        try:
-            sources = launching.collection_sources(form.specification.images, project)
-            study, is_new = launching.launch(
-                form.specification, sources, by=request.user, project=project
-            )
-        except InvalidStudy as error:
-            form.add_problems(error.problems)
-        else:
-            if not is_new:
-                messages.info(request, "This study was there already; here it is.")
-            return redirect("study", slug=study.slug)
-    status = 422 if form.errors else 200
-    context = {"form": form, "upload": UploadForm()}
-    return render(request, "evaluation/new_study.html", context, status=status)
-
-
-@login_required
-@require_POST
-def upload(request: HttpRequest) -> HttpResponse:
-    """Photographs into a collection; each that cannot be used is named."""
-    project = current(request, Role.RESEARCHER)
-    form = UploadForm(request.POST, request.FILES)
-    if project is None:
-        return redirect("projects")
-    if not form.is_valid():
-        for problems in form.errors.values():
-            messages.error(request, " ".join(problems))
-        return redirect("new-study")
-    result = form.save(project)
-    for name, reason in result.skipped:
-        messages.error(request, f"{name} was skipped: {reason}.")
-    if result.sources:
-        messages.success(
-            request,
-            f"{len(result.sources)} photographs are in “{form.cleaned_data['collection']}”.",
-        )
-        chosen = urlencode({"collection": form.cleaned_data["collection"]})
-        return redirect(f"{reverse('new-study')}?{chosen}")
-    return redirect("new-study")
-
-
-@login_required
-@never_cache
 @require_GET
 def study(request: HttpRequest, slug: str) -> HttpResponse:
     """A study: its encoding while that lasts, then its results. htmx asks for the body alone."""
     found = study_of(request, slug)
     counts = found.judgment_counts()
-    population = _population(request, counts)
+    population = asked_population(request, counts)
     context = {
         "study": found,
         "encoding": found.encoding_progress(),
@@ -172,7 +120,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
         from evaluation.reports import results_context
 
         analysis = analyse_study(found, population=population)
-        context |= results_context(analysis, is_simulated=context["is_simulated"])
+        context |= results_context(analysis, is_simulated=context["is_simulated"], study=found)
         context["metric"] = reconstruction_scores.of_study(found)
     template = "evaluation/study_body.html" if request.htmx else "evaluation/study.html"
     return render(request, template, context)
@@ -221,7 +169,12 @@ def stimuli(request: HttpRequest, slug: str) -> HttpResponse:
 @never_cache
 @require_GET
 def download_judgments(request: HttpRequest, slug: str) -> StreamingHttpResponse:
-    lines = judgments_csv(study_of(request, slug).campaign)
+    """Judgments as they are at this moment, of ?population=people or simulated alone if it is
+    given."""
+    population = request.GET.get("population", BOTH)
+    if population not in FILE_NAMES:
+        population = BOTH
+    lines = judgments_csv(study_of(request, slug).campaign, population=population)
     return download(lines, "text/csv", f"{slug}-judgments.csv")
 
 
@@ -243,11 +196,11 @@ def download_dataset(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     found = study_of(request, slug)
     archive = ZipStream(compress_type=zipfile.ZIP_STORED)
 
+    contents = Contents(found.campaign, BOTH, exporting.about(found, by=request.user))
+
     def chunks():
-        for name, content in bapps_files(
-            found.campaign, provenance=provenance() | {"study": found.name}
-        ):
-            archive.add(content, f"{slug}/{name}")
+        for file in export_files(FORMATS["bapps"], contents):
+            archive.add(file.chunks, f"{slug}/{file.name}")
             yield from archive.file()
         yield from archive.finalize()
 
@@ -263,9 +216,11 @@ def report(request: HttpRequest, slug: str) -> HttpResponse:
     from evaluation.reports import report_html
 
     found = study_of(request, slug)
-    population = _population(request, found.judgment_counts())
+    population = asked_population(request, found.judgment_counts())
     analysis = analyse_study(found, population=population)
-    page = report_html(analysis, title=found.name, is_simulated=population == SIMULATED)
+    page = report_html(
+        analysis, title=found.name, is_simulated=population == SIMULATED, study=found
+    )
     return download([page], "text/html; charset=utf-8", f"{slug}-report.html")
 
 
@@ -277,7 +232,7 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
     from evaluation.analysis import analyse_study
 
     found = study_of(request, slug)
-    analysis = analyse_study(found, population=_population(request, found.judgment_counts()))
+    analysis = analyse_study(found, population=asked_population(request, found.judgment_counts()))
     return download(
         [json.dumps(analysis, indent=2, allow_nan=False)],
         "application/json",
@@ -285,7 +240,7 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-def _population(request: HttpRequest, counts: dict[str, int]) -> str:
+def asked_population(request: HttpRequest, counts: dict[str, int]) -> str:
     """Whose judgments are asked for; people's, unless only simulated annotators judged."""
     default = PEOPLE if counts[PEOPLE] or not counts[SIMULATED] else SIMULATED
     asked = request.GET.get("judged_by", default)

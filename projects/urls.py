@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects import views
+from projects import oidc, views
 
 urlpatterns = [
     path("projects", views.projects, name="projects"),
@@ -20,6 +20,8 @@ urlpatterns = [
         views.password_link,
         name="password-link",
     ),
+    path("sign-in/organisation", oidc.SignInElsewhere.as_view(), name="sign-in-elsewhere"),
+    path("sign-in/done", oidc.SignedInElsewhere.as_view(), name="signed-in-elsewhere"),
     path(
         "set-password/<str:uidb64>/<str:token>/", views.SetPassword.as_view(), name="set-password"
     ),

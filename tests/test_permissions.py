@@ -10,9 +10,11 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from annotation.models import Export
 from codecs_registry.models import Collection
 from codecs_registry.tasks import encode_owed
-from evaluation import metric_tasks
+from evaluation import metric_tasks, sharing
+from evaluation.importing import Reading, import_judgments
 from evaluation.models import DifferenceMap, Study, TrainingRun
 from projects.access import default_project
 from projects.models import Membership, Project
@@ -31,7 +33,9 @@ NEEDED = {
     "GET my-data-json": PUBLIC, "POST next-assignments": PUBLIC, "POST judgments": PUBLIC,
     "POST give-back": PUBLIC, "GET stimulus": PUBLIC, "GET words": PUBLIC,
     "GET login": PUBLIC, "POST logout": PUBLIC, "GET set-password": PUBLIC, "GET healthz": PUBLIC,
-    "POST appearance": PUBLIC,
+    "POST appearance": PUBLIC, "GET shared-results": PUBLIC, "GET shared-plot": PUBLIC,
+    "GET shared-picture": PUBLIC, "GET vega-script": PUBLIC,
+    "GET sign-in-elsewhere": PUBLIC, "GET signed-in-elsewhere": PUBLIC,
     # Anybody's who has an account, each sees what is theirs.
     "GET projects": SIGNED_IN, "POST choose-project": SIGNED_IN, "GET codecs": SIGNED_IN,
     "POST put-tour-away": SIGNED_IN, "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN,
@@ -44,15 +48,28 @@ NEEDED = {
     "GET image": VIEWER, "GET original-png": VIEWER, "GET thumbnail": VIEWER,
     "GET decoded-png": VIEWER, "GET bitstream": VIEWER,
     # Of its studies.
-    "GET new-study": RESEARCHER, "POST upload": RESEARCHER,
+    "GET new-study": RESEARCHER, "POST upload": RESEARCHER, "POST plan-study": RESEARCHER,
+    "GET collection-pictures": RESEARCHER, "POST study-file": RESEARCHER,
+    "POST open-study-file": RESEARCHER,
     "GET study": VIEWER, "GET stimuli": VIEWER, "GET scoring-progress": VIEWER,
     "GET differences": VIEWER, "GET difference-png": VIEWER, "GET report": VIEWER,
     "GET analysis-json": VIEWER, "GET judgments-csv": VIEWER, "GET judgments-jsonl": VIEWER,
-    "GET dataset-zip": VIEWER,
+    "GET dataset-zip": VIEWER, "GET report-pdf": VIEWER, "GET methods-bibtex": VIEWER,
+    "GET plot-file": VIEWER, "GET sharing": VIEWER, "POST share": RESEARCHER,
+    "POST revoke-shared": RESEARCHER, "GET reconstruction-thumbnail": VIEWER,
+    "GET data": VIEWER, "GET export-file": VIEWER,
+    "POST export-request": RESEARCHER, "POST export-retry": RESEARCHER,
+    "POST export-delete": RESEARCHER,
     "POST retry": RESEARCHER, "POST close": RESEARCHER, "POST reopen": RESEARCHER,
     "GET annotators": RESEARCHER, "GET payments": RESEARCHER, "POST invite": RESEARCHER,
     "POST renew-link": RESEARCHER, "POST revoke": RESEARCHER, "POST withdraw-annotator": RESEARCHER,
     "POST restore": RESEARCHER,
+    # Of what was imported into it.
+    "GET imports": SIGNED_IN, "GET new-import": RESEARCHER, "POST new-import": RESEARCHER,
+    "GET import-preview": RESEARCHER, "POST import-preview": RESEARCHER,
+    "GET import-failing": RESEARCHER, "POST discard-import": SIGNED_IN,
+    "GET import": VIEWER, "GET import-json": VIEWER, "GET import-report": VIEWER,
+    "GET import-file": VIEWER, "POST remove-import": RESEARCHER,
     # Of the metric that its judgments train.
     "GET metrics": VIEWER, "GET training": VIEWER, "GET metric": VIEWER, "GET metric-file": VIEWER,
     "GET metric-pairs": VIEWER, "GET hardest-picture": VIEWER,
@@ -64,8 +81,13 @@ OF_PROJECTS = {"project", "audit", "project-settings", "add-member", "change-rol
                "password-link"}  # fmt: skip
 SIGN_IN = "is asked to sign in"
 PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
-OF_NEW_STUDIES = {"GET new-study", "POST upload"}  # a stranger has a project of their own for them
-WITHOUT_OBJECT = {"GET hardest-picture", "GET metric-pairs"}  # not found by those who may, too
+# A stranger has a project of their own for them.
+OF_NEW_STUDIES = {"GET new-study", "POST upload", "POST plan-study", "GET collection-pictures",
+                  "POST study-file", "POST open-study-file", "GET new-import", "POST new-import",
+                  "GET import-preview", "POST import-preview"}  # fmt: skip
+# Not found by those who may, too.
+WITHOUT_OBJECT = {"GET plot-file", "GET export-file", "GET hardest-picture", "GET metric-pairs",
+                  "GET import-failing"}  # fmt: skip
 
 
 @dataclass
@@ -111,8 +133,19 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     run = TrainingRun.objects.create(
         name="next", population="people", settings=version.settings, last_judgment=0
     )
+    imported = import_judgments(
+        b"annotator,content,stratum,left,right,chosen\nann,x,1,j,w,left\n",
+        file_name="a.csv",
+        reading=Reading(project=lab),
+    )
+    export = Export.objects.create(
+        campaign=study.campaign, format="csv", population="people", requested_at=factories.NOW
+    )
+    link = sharing.share(study, population="people")
     arguments = {
         "slug": study.slug,
+        "import_id": imported.id,
+        "export_id": export.id,
         "source_id": source.id,
         "reconstruction_id": made.id,
         "token": annotator.token,
@@ -126,6 +159,9 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
         "side": "p0",
         "position": "left",
         "uidb64": "MQ",
+        "link_id": link.id,
+        "kind": "svg",
+        "picture_id": source.id,
     }
     return World(study, arguments, clients)
 

@@ -101,6 +101,16 @@ def question_codes(comparisons: Comparisons) -> tuple[IntArray, IntArray]:
     return code.astype(np.int64, copy=False), found // (strata * n * n)
 
 
+def question_conditions(comparisons: Comparisons) -> IntArray:
+    """(2, u) the conditions of each question (see question_codes), the one that comes first in
+    comparisons.conditions first."""
+    c = comparisons
+    code, content = question_codes(c)
+    ends = np.zeros((2, len(content)), dtype=np.int64)
+    ends[0, code], ends[1, code] = np.minimum(c.a, c.b), np.maximum(c.a, c.b)
+    return ends
+
+
 def _repeats(keys: IntArray, size: int) -> bool:
     """Whether a number below size occurs twice in keys."""
     if size > 100 * len(keys) + 1_000_000:  # a table of all would be much larger than the keys

@@ -1,4 +1,4 @@
-"""Files of judgments, read: ours, those of JPEG AIC-3 and those of the pwcmp toolbox."""
+"""Files of judgments, read: ours, and those of other studies and toolboxes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from sys import intern
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-from evaluation.statistics.comparisons import Comparisons, InvalidComparisons
+from evaluation.statistics.comparisons import Comparisons, InvalidComparisons, picture_of
 from evaluation.statistics.file_formats import FORMATS, Rows, truth
-from evaluation.statistics.rankings import Rankings
+from evaluation.statistics.rankings import Rankings, places_of
+from evaluation.statistics.shares import Shares, judgments_of
 
 Source = str | os.PathLike[str] | IO[str] | IO[bytes]
 
@@ -38,33 +42,53 @@ class Malformed:
 class Judgments:
     """What a file of judgments holds.
 
-    comparisons : the pairwise judgments, never empty; of rankings, all their pairs.
+    comparisons : the pairwise judgments; of rankings, all their pairs. Empty only where shares are
+        all that the file tells.
+    shares : what the file tells where it holds shares of votes without their number; else None.
     rankings : the rankings, where the file holds rankings; otherwise None.
     repeats : the rows that say that they repeat an earlier question to see whether the annotator
         agrees with themselves, as comparisons; otherwise None.
-    n_rows : how many rows follow the header, all told: those of comparisons (or of rankings) and of
-        repeats, those that are malformed and those set aside.
+    n_rows : how many rows follow the header, all told: those used, malformed and set aside.
+    n_used : how many rows are judgments, or shares, of the above.
     malformed : the rows that could not be understood and are left out, by line.
     set_aside : how many rows were understood and left out, by cause.
     sha256 : of the file's bytes, in hexadecimal; of a text source, of its text in UTF-8.
-    format : "comparisons", "rankings", "aic3" or "pwcmp".
+    format : a key of FORMATS.
+    is_simulated : whether programs answered.
+    names_annotators : whether the file says who judged. If not, all comparisons stand under one
+        label, "all", which is nobody: nothing that needs to know them can be had.
     """
 
     comparisons: Comparisons
+    shares: Shares | None
     rankings: Rankings | None
     repeats: Comparisons | None
     n_rows: int
+    n_used: int
     malformed: tuple[Malformed, ...]
     set_aside: dict[str, int]
     sha256: str
     format: str
+    is_simulated: bool
+    names_annotators: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels that a file may use, where it is to belong to something; None: any."""
+
+    contents: Collection[str] | None = None
+    strata: Collection[str] | None = None
+    conditions: Collection[str] | None = None
 
 
 def read_judgments(
     source: Source,
     *,
-    format: Literal["auto", "comparisons", "rankings", "aic3", "pwcmp"] = "auto",  # noqa: A002
+    format: str = "auto",  # noqa: A002
     simulated: bool | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Labels | None = None,
 ) -> Judgments:
     """Read a file of judgments: CSV in UTF-8 with a header, one row a judgment.
 
@@ -73,6 +97,10 @@ def read_judgments(
         names the largest share of columns.
     simulated : take only the rows whose column `simulated` says so (True) or not (False); without
         that column, all rows are people's. None takes all, but refuses a file that holds both.
+    columns : where the file calls a format's column otherwise: its name in the file, by the
+        format's; "" where the file has none, whatever its header says. Not for formats without a
+        header.
+    labels : a row with another label than these is malformed; gold questions may compare others.
 
     Columns stand in any order; others are ignored, and so are empty lines and spaces around a
     value. Those in brackets may be absent.
@@ -96,6 +124,18 @@ def read_judgments(
         is_A_selected (1 if A was judged better, otherwise 0), [criterion]. A is taken as left;
         the stratum is the criterion, as different questions share no scale, or "all". Repeats in
         further sessions are judgments like others.
+    mucped23 : method_a, method_b, image, worse (A or B: the side that was seen as WORSE, so the
+        other one is chosen). Who judged is not told.
+    clic : CLIC's triplets (oracle.csv): no header; the original, A, B, and 0 where A is closer or
+        1 where B is. A condition is the folder of a picture that is named as its original is, or
+        else the picture's own name. Who judged is not told.
+    bapps : shares of votes, as in the manifest of a 2AFC dataset: content, p0_codec, p1_codec,
+        judge (the share of votes for p1), [stratum], [votes], [simulated]. With the number of votes
+        they are as many judgments, half votes being ties; without it they are shares and no more.
+    pieapp : the pairwise labels of PieAPP (Prashnani et al. 2018, arXiv:1806.02067): ref. image,
+        distorted image A, distorted image B, raw preference for A (or preference for A, in the test
+        set: the share of people who find A closer), [votes]. Pairs without a raw preference were
+        asked of nobody and are set aside.
 
     A malformed row is counted and left out. Refused with InvalidComparisons, in one line: a file
     without a header, a column missing or twice, no row that can be used, bytes that are not UTF-8,
@@ -103,13 +143,16 @@ def read_judgments(
     simulated is None. OSError passes.
     """
     data = _bytes(source)
-    name, rows = _rows(_text(data), format)
+    name, rows = _rows(_text(data), format, columns or {})
     n_rows = len(rows.lines) + len(rows.wrong)
+    is_simulated = False
     if "simulated" in rows.columns:
-        _take(rows, simulated)
+        is_simulated = _take(rows, simulated)
     elif simulated and rows.lines:
         raise InvalidComparisons("column simulated: expected simulated judgments, found none")
-    columns = FORMATS[name].read(rows)
+    found = FORMATS[name].read(rows)
+    if labels is not None:
+        _hold_to(labels, rows, found)
     is_repeat = (
         rows.meanings("repeat", truth) if "repeat" in rows.columns else [False] * len(rows.lines)
     )
@@ -120,29 +163,70 @@ def read_judgments(
     again = [row for row in used if is_repeat[row]]
     if len(again) == len(used):
         raise InvalidComparisons("column repeat: expected a judgment that repeats none, found none")
-    ranked, found = _table(columns, [row for row in used if not is_repeat[row]])
+    asked = _of_rows(found, [row for row in used if not is_repeat[row]])
+    has_shares_alone = "share" in asked and "votes" not in asked
+    ranked, comparisons = (None, NOTHING) if has_shares_alone else _table(asked)
     return Judgments(
-        comparisons=found,
+        comparisons=comparisons,
+        shares=Shares.from_columns(**asked) if has_shares_alone else None,
         rankings=ranked,
-        repeats=_table(columns, again)[1] if again else None,
+        repeats=_table(_of_rows(found, again))[1] if again else None,
         n_rows=n_rows,
+        n_used=len(used),
         malformed=malformed,
         set_aside=rows.causes(),
         sha256=hashlib.sha256(data).hexdigest(),
         format=name,
+        is_simulated=is_simulated,
+        names_annotators="annotator" in found,
     )
 
 
-def _table(
-    columns: dict[str, Sequence[Any]], rows: list[int]
-) -> tuple[Rankings | None, Comparisons]:
-    """Rows of columns as rankings, if they are, and as comparisons."""
-    if len(rows) < len(next(iter(columns.values()))):
-        columns = {key: [column[row] for row in rows] for key, column in columns.items()}
+NOTHING = Comparisons.from_rows([])
+
+
+def _of_rows(columns: dict[str, Sequence[Any]], rows: list[int]) -> dict[str, Sequence[Any]]:
+    if len(rows) == len(next(iter(columns.values()))):
+        return dict(columns)
+    return {key: [column[row] for row in rows] for key, column in columns.items()}
+
+
+def _table(columns: dict[str, Sequence[Any]]) -> tuple[Rankings | None, Comparisons]:
+    """Columns as rankings, if they are, and as comparisons."""
     if "ranking" in columns:
         ranked = Rankings.from_columns(**columns)
         return ranked, ranked.comparisons()
-    return None, Comparisons.from_columns(**columns)
+    if "votes" in columns:
+        return None, judgments_of(**columns)
+    annotator = columns.pop("annotator", None)
+    return None, Comparisons.from_columns(annotator, **columns)
+
+
+def _hold_to(labels: Labels, rows: Rows, columns: dict[str, Sequence[Any]]) -> None:
+    """Call malformed what has a label that is none of these."""
+    is_gold = [bool(each) for each in columns.get("expected", [""] * len(rows.lines))]
+
+    def one_of(allowed: Collection[str], label: str | None, is_gold: bool) -> None:
+        if is_gold or label is None:
+            return
+        # A part of a picture belongs where the picture does.
+        if label.strip() not in allowed and picture_of(label.strip()) not in allowed:
+            raise ValueError(f"{reprlib.repr(label)} is none of the study's")
+
+    def all_of(allowed: Collection[str], ranking: str | None) -> None:
+        for label in places_of(ranking) if ranking is not None else ():
+            one_of(allowed, label, False)
+
+    if labels.contents is not None:
+        rows.meanings("content", partial(one_of, labels.contents), columns["content"], is_gold)
+    if labels.strata is not None:
+        rows.meanings("stratum", partial(one_of, labels.strata), columns["stratum"], is_gold)
+    if labels.conditions is not None:
+        for side in ("left", "right"):
+            if side in columns:
+                rows.meanings(side, partial(one_of, labels.conditions), columns[side], is_gold)
+        if "ranking" in columns:
+            rows.meanings("ranking", partial(all_of, labels.conditions), columns["ranking"])
 
 
 def read_comparisons(source: Source, *, simulated: bool | None = None) -> Comparisons:
@@ -157,17 +241,19 @@ def read_comparisons(source: Source, *, simulated: bool | None = None) -> Compar
     return judgments.comparisons
 
 
-def _rows(text: str, name: str) -> tuple[str, Rows]:
+def _rows(text: str, name: str, renamed: Mapping[str, str]) -> tuple[str, Rows]:
     """The name of the format, told by the header if it is "auto", and the rows."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[int] = []
     wrong: dict[int, str] = {}
     try:
-        header = [column.strip() for column in next(reader, [])]
-        name, known = _known_columns(header, name)
+        first = next(reader, [])
+        header, has_header = header_of(first, name)
+        name, known = _known_columns(_in_our_words(header, renamed), name)
+        header = _in_our_words(header, renamed)
         columns: dict[str, list[str]] = {column: [] for column in known}
         places = [(texts.append, header.index(column)) for column, texts in columns.items()]
-        for fields in reader:
+        for fields in reader if has_header else chain([first], reader):
             if len(fields) == len(header):
                 lines.append(reader.line_num)
                 for append, place in places:
@@ -181,15 +267,42 @@ def _rows(text: str, name: str) -> tuple[str, Rows]:
     return name, Rows(columns, lines, wrong)
 
 
+def header_of(first: list[str], name: str) -> tuple[list[str], bool]:
+    """The names of the columns, and whether the first row is where they stand.
+
+    Formats without a header are told by the first row: as many values as columns, and none that is
+    a column's name; of CLIC's triplets, the last is 0 or 1.
+    """
+    values = [each.strip() for each in first]
+    clic = list(FORMATS["clic"].required)
+    if name == "auto" and len(values) == len(clic) and values[-1] in ("0", "1"):
+        return clic, False
+    if name in FORMATS and not FORMATS[name].has_header and values != clic:
+        return clic, False
+    return values, True
+
+
+def resembled(header: list[str]) -> str:
+    """The format of which a header names the largest share of columns."""
+
+    def named(name: str) -> float:
+        required = FORMATS[name].required
+        return sum(column in header for column in required) / len(required)
+
+    return max(FORMATS, key=named)
+
+
+def _in_our_words(header: list[str], renamed: Mapping[str, str]) -> list[str]:
+    """A header in which the columns that are called otherwise have the format's names."""
+    ours = {theirs: column for column, theirs in renamed.items() if theirs}
+    # A column of that name that is not the one that is meant is none.
+    return [ours.get(each, "" if each in renamed else each) for each in header]
+
+
 def _known_columns(header: list[str], name: str) -> tuple[str, list[str]]:
     """The name of the format, and which of its columns the header names."""
     if name == "auto":
-        share = {
-            each: sum(column in header for column in FORMATS[each].required)
-            / len(FORMATS[each].required)
-            for each in FORMATS
-        }
-        name = max(share, key=share.__getitem__)
+        name = resembled(header)
     elif name not in FORMATS:
         raise ValueError(f"format: expected auto, {', '.join(FORMATS)}, found {name!r}")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
@@ -208,8 +321,8 @@ def _known_columns(header: list[str], name: str) -> tuple[str, list[str]]:
     return name, [*required, *optional]
 
 
-def _take(rows: Rows, simulated: bool | None) -> None:
-    """Set aside the rows of the kind that is not asked for."""
+def _take(rows: Rows, simulated: bool | None) -> bool:
+    """Set aside the rows of the kind that is not asked for; whether those left are simulated."""
     marks = rows.meanings("simulated", truth)
     kinds = {mark for mark in marks if mark is not None}
     if simulated is None and len(kinds) > 1:
@@ -225,6 +338,8 @@ def _take(rows: Rows, simulated: bool | None) -> None:
             )
         cause = "people's judgments" if simulated else "simulated judgments"
         rows.set_aside(cause, (mark is not simulated for mark in marks))
+        return simulated
+    return kinds == {True}
 
 
 def _nothing_to_use(rows: Rows, malformed: tuple[Malformed, ...], n_rows: int) -> str:

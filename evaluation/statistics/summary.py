@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.statistics import agreement, preference
 from evaluation.statistics.annotator_model import fit_annotators
+from evaluation.statistics.breakdown import extreme_questions, image_shares
 from evaluation.statistics.comparisons import Comparisons
 from evaluation.statistics.concordance import kendall_w
 from evaluation.statistics.estimate import Estimate, NotIdentified
@@ -123,6 +124,10 @@ def summarise_stratum(
         "agreement": _agreement(
             comparisons, rankings, options, again=comparisons if again is None else again
         ),
+        "images": image_shares(
+            comparisons, confidence=confidence, from_rankings=rankings is not None
+        ),
+        "questions": extreme_questions(comparisons, confidence=confidence),
         **_by(comparisons, options),
     }
 
@@ -145,6 +150,14 @@ def empty_stratum(options: Options | None = None) -> Document:
         "plackett_luce_reason": NO_JUDGMENTS,
         "pairs": [],
         "agreement": {name: absent(NO_JUDGMENTS) for name in AGREEMENT},
+        "images": [],
+        "questions": {
+            "n_questions": 0,
+            "most_agreed": [],
+            "most_agreed_reason": NO_JUDGMENTS,
+            "least_agreed": [],
+            "least_agreed_reason": NO_JUDGMENTS,
+        },
         **by,
     }
 

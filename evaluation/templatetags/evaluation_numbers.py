@@ -1,8 +1,12 @@
 """Numbers as a results page prints them."""
 
+from base64 import b64encode
+
 from django import template
 
+from codecs_registry import catalogue
 from evaluation import labels
+from evaluation.statistics.metric_agreement import MEASURES
 
 register = template.Library()
 register.filter(labels.stratum_title)
@@ -86,10 +90,55 @@ def agreement_rows(agreement: dict, is_simulated: bool) -> list[dict]:
 
 
 @register.filter
+def with_interval(estimate: dict) -> str:
+    """As '0.52 [0.31, 0.70]'."""
+    return _with_interval(estimate, signed)
+
+
+@register.filter
+def share_with_interval(estimate: dict) -> str:
+    return _with_interval(estimate, percent)
+
+
+def _with_interval(estimate: dict, shown) -> str:
+    if estimate["low"] is None:
+        return shown(estimate["value"])
+    bounds = (shown(estimate[bound]) for bound in ("low", "high"))
+    return f"{shown(estimate['value'])} [{', '.join(bounds)}]"
+
+
+@register.filter
+def metric_reasons(metrics: dict) -> list[str]:
+    """Why correlations have no interval, each reason once."""
+    estimates = (
+        metric[name] for found in metrics.values() for metric in found for name in MEASURES
+    )
+    return _reasons_without_interval(estimates, "value")
+
+
+@register.filter
+def category_reasons(categories: list[dict]) -> list[str]:
+    """Why shares have no interval, each reason once."""
+    shares = (row for each in categories for row in each["win_share"])
+    return _reasons_without_interval(shares, "share")
+
+
+def _reasons_without_interval(estimates, value: str) -> list[str]:
+    bare = (each for each in estimates if each[value] is not None and each["low"] is None)
+    return list(dict.fromkeys(each["reason"] for each in bare))
+
+
+@register.filter
+def data_address(picture) -> str:
+    """A source image or reconstruction as a small picture inside a file."""
+    webp = catalogue.thumbnail(getattr(picture, "png", None) or picture.decoded, side=200)
+    return f"data:image/webp;base64,{b64encode(webp).decode()}"
+
+
+@register.filter
 def interval_reasons(agreement: dict) -> list[str]:
     """Why values of agreement have no interval, each reason once."""
-    bare = (each for each in agreement.values() if each["value"] is not None)
-    return list(dict.fromkeys(each["reason"] for each in bare if each["low"] is None))
+    return _reasons_without_interval(agreement.values(), "value")
 
 
 @register.filter

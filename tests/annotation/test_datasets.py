@@ -21,15 +21,17 @@ from PIL import Image
 from annotation import serving
 from annotation.datasets import (
     FORMATS,
+    Contents,
     FolderInUse,
     bapps_files,
-    csv_files,
+    export_files,
     judgments_csv,
     pairs,
     split_by_source,
     write_folder,
 )
 from annotation.models import Campaign, Judgment
+from annotation.populations import BOTH
 from codecs_registry import blobs
 from codecs_registry.models import Reconstruction, SourceImage
 from evaluation.statistics import InvalidComparisons, read_comparisons
@@ -241,10 +243,9 @@ def test_a_reconstruction_that_missed_its_rate_is_marked_in_the_manifest():
     missed = factories.reconstruction(source, "jpeg", miss="cannot go below 0.5 bpp")
     factories.task(campaign, source, made={(source.id, "jpeg", "0.37"): missed})
     factories.judge_all(factories.annotator(campaign))
-    *_, (name, content), _ = bapps_files(campaign, provenance={})
+    content = dict(bapps_files(campaign, provenance={}))["manifest.csv"]
     [row] = csv.DictReader(io.StringIO(content.decode()))
     misses = {row["p0_codec"]: row["p0_miss"], row["p1_codec"]: row["p1_miss"]}
-    assert name == "manifest.csv"
     assert misses == {"jpeg": "cannot go below 0.5 bpp", "avif": ""}
 
 
@@ -420,10 +421,15 @@ def test_any_file_name_survives_the_comparison_file(name):
     assert table.contents == (name,)
 
 
+def exported_bytes(form: str, contents: Contents) -> dict[str, bytes]:
+    return {each.name: b"".join(each.chunks) for each in export_files(FORMATS[form], contents)}
+
+
 def test_a_comparison_file_and_its_card_tell_simulated_judgments():
     campaign = judged_campaign(1)
-    files = dict(csv_files(campaign, provenance={}))
-    rows = list(csv.DictReader(io.StringIO(files["judgments.csv"].decode())))
+    files = exported_bytes("csv", Contents(campaign, BOTH))
+    told = files["judgments-people-and-simulated.csv"].decode()
+    rows = list(csv.DictReader(io.StringIO(told)))
     marked = Counter(row["simulated"] for row in rows)
     assert marked == {"false": 18, "true": 12}
     card = json.loads(files["dataset.json"])
@@ -431,17 +437,6 @@ def test_a_comparison_file_and_its_card_tell_simulated_judgments():
 
 
 # --- folders --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_campaign_without_judgments_gives_files_that_say_so(form, tmp_path):
-    campaign = factories.open_campaign(2)
-    write_folder(FORMATS[form](campaign, provenance={}), tmp_path / "out")
-    card = json.loads((tmp_path / "out" / "dataset.json").read_text())
-    assert (card["judgments"], card["simulated_judgments"]) == (0, 0)
-    assert not (tmp_path / "out" / "2afc").exists()
-    table = next((tmp_path / "out").glob("*.csv"))
-    assert len(table.read_text().splitlines()) == 1, "a header alone"
 
 
 def few_files():
@@ -453,7 +448,7 @@ def few_files():
 def test_a_new_or_empty_folder_is_filled(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "new" / "deep", tmp_path / "empty"):
-        assert write_folder(few_files(), folder) == 3
+        assert write_folder(few_files(), folder) == 4, "and their checksums"
         assert (folder / "2afc/train/bpp-0.37/ref/000000.png").read_bytes() == b"png"
         assert folder.stat().st_mode & 0o777 == 0o755
     assert {path.name for path in tmp_path.iterdir()} == {"new", "empty"}
@@ -504,4 +499,4 @@ write_folder(files(), Path(sys.argv[1]))
     assert ended.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     assert all(path.name.startswith("out.partial-") for path in tmp_path.iterdir())
-    assert write_folder(few_files(), tmp_path / "out") == 3, "and the next run is not in its way"
+    assert write_folder(few_files(), tmp_path / "out") == 4, "and the next run is not in its way"

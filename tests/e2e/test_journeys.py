@@ -133,6 +133,7 @@ def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_jus
     assert +shown_wins == stored_wins(stack, "Journey")
     assert page.query_selector("svg.marks"), "a plot beside the table"
 
+    page.click("text=Data: judgments and datasets")
     with page.expect_download() as download:
         page.click("text=Download judgments")
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))
@@ -148,7 +149,10 @@ def test_the_exported_dataset_holds_what_was_judged(stack, photographs, data_fol
     stack.manage(
         *("simulate_annotators", "Export", "--annotators", "4", "--judgments", "9", "--seed", "3")
     )
-    stack.manage("export_dataset", "Export", str(data_folder / "out"), "--format", "bapps")
+    stack.manage(
+        *("export_dataset", "Export", str(data_folder / "out"), "--format", "bapps"),
+        *("--population", "simulated"),
+    )
 
     root = data_folder / "out" / "2afc"
     subsets = sorted({path.parent.name for path in root.glob("*/*/judge")})
@@ -188,7 +192,7 @@ def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, ph
     page.fill("[name=collection]", "Uploaded")
     page.set_input_files("[name=photographs]", sorted(photographs.iterdir()))
     page.click("text=Add photographs")
-    assert page.is_visible("text=3 photographs are in “Uploaded”.")
+    page.wait_for_selector("text=3 photographs are in “Uploaded”.")
     page.fill("[name=name]", "By the page")
     page.select_option("[name=images]", "Uploaded")
     page.fill("[name=bpp]", "0.8 1.6")
@@ -196,6 +200,49 @@ def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, ph
     page.wait_for_selector("text=No judgments yet", timeout=60_000)  # with no reload
     link = page.input_value("#annotation-link")
     begin(page, link)
+
+
+def test_a_study_is_planned_by_keyboard_and_its_plan_follows_each_edit(stack, photographs, page):
+    stack.manage("import_images", str(photographs), "--collection", "Keys")
+    sign_in(page, stack)
+    page.goto(f"{stack.url}/studies/new")
+    page.focus("[name=name]")
+    page.keyboard.type("By keys")
+    plan = page.locator("#plan")
+    plan.locator("text=ready to launch").wait_for()
+    page.focus("[name=images]")
+    page.keyboard.type("Keys")
+    page.focus("[name=bpp]")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.8 1.6 many")
+    # The problem is told beside its field, and a link in the plan leads there.
+    page.wait_for_selector("#id_bpp_problem >> text=must be a list of bits per pixel")
+    assert page.get_attribute("#id_bpp", "aria-invalid") == "true"
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.8 1.6")
+    plan.locator("text=36 questions").wait_for()  # 3 photographs x 2 rates x 6 pairs
+    # What is in a closed group opens by Enter, and is reached by Tab.
+    page.focus("details:has([id=id_viewing-crop]) > summary")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("4000")
+    link = plan.locator("a", has_text="Part that is shown")
+    link.wait_for()
+    page.focus("[name=name]")
+    link.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.name") == "viewing.crop"
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    plan.locator("text=ready to launch").wait_for()
+    page.keyboard.press("Enter")  # in a field: it checks, and launches nothing
+    page.wait_for_url("**/studies/new?check")
+    assert page.input_value("[name=name]") == "By keys"
+    assert page.input_value("[name=bpp]") == "0.8 1.6"
+    page.focus("button:has-text('Launch')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('By keys')")
 
 
 def test_holding_space_shows_the_original_in_place_of_both_copies(stack, photographs, page):
@@ -381,6 +428,7 @@ def test_a_simulated_study_says_so_everywhere(stack, photographs, page):
     assert page.is_visible("tr:has-text('Made up') >> text=+ 6 simulated")
     page.click("text=Made up")
     assert page.is_visible("text=Everything below was answered by simulated annotators")
+    page.click("text=Data: judgments and datasets")
     with page.expect_download() as download:
         page.click("text=Download judgments")
     rows = list(csv.DictReader(download.value.path().read_text().splitlines()))

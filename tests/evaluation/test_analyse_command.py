@@ -481,3 +481,38 @@ def test_a_report_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     with pytest.raises(CommandError, match="The report cannot be written"):
         run("--comparisons", path, "--html", folder / "report.html")
     assert [each.name for each in folder.iterdir()] == ["report.html"]
+
+
+# --- shares of votes ------------------------------------------------------------------------------
+
+
+def test_shares_without_a_number_of_votes_are_told_and_nothing_is_made_up(tmp_path):
+    rows = ["x,jpeg,avif,0.75", "y,avif,jpeg,0.5"]
+    path = written(tmp_path / "manifest.csv", *rows, header="content,p0_codec,p1_codec,judge")
+    out, _ = run("--comparisons", path)
+    assert "2 shares of votes" in out
+    assert "avif is preferred in  62.5% (no interval)" in out
+    assert "no scale: the file tells shares of votes, and not of how many" in out
+    stratum = only(analysed(path))
+    assert (stratum["n_judgments"], stratum["scale"]) == (None, None)
+    assert stratum["pairs"][0]["reason"].startswith("the file tells shares")
+    assert all(each["value"] is None for each in stratum["agreement"].values())
+    with pytest.raises(CommandError, match="There is no report"):
+        run("--comparisons", path, "--html", tmp_path / "report.html")
+
+
+def test_shares_of_so_many_votes_are_as_many_judgments_by_nobody_in_particular(tmp_path):
+    rows = ["x,jpeg,avif,0.8,5", "y,avif,jpeg,0.5,3"]
+    path = written(tmp_path / "manifest.csv", *rows, header="content,p0_codec,p1_codec,judge,votes")
+    result = analysed(path)
+    stratum = only(result)
+    assert stratum["n_judgments"] == 8
+    [pair] = stratum["pairs"]
+    # Four of five, and of three one each and a tie: five and a half of eight.
+    assert (pair["n"], pair["ties"], pair["a_preferred"]) == (8, 1, 5.5 / 8)
+    assert pair["low"] is not None
+    assert result["annotators"] == []
+    assert stratum["n_annotators"] is None
+    assert {each["reason"] for each in stratum["agreement"].values()} == {
+        "the file does not say who judged"
+    }

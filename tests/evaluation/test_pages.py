@@ -223,7 +223,7 @@ def test_results_show_shares_intervals_scale_pairs_and_ceiling(as_researcher):
     assert "jpeg \N{MINUS SIGN}0.35 [" in shown
     assert "2 6 33.3% [9.7%, 70.0%]" in shown
     assert "avif over jpeg 6 66.7% [30.0%, 90.3%] 0.688 0.688" in shown
-    assert response.content.decode().count("<svg") == 2
+    assert response.content.decode().count("<svg") == 5
     assert "Simulated" not in shown
 
 
@@ -605,7 +605,8 @@ def test_a_study_without_judgments_gives_empty_downloads(as_researcher, ready):
     assert len(content.splitlines()) == 1
     archive, rows = dataset(as_researcher)
     assert rows == []
-    assert {Path(name).name for name in archive.namelist()} == {"manifest.csv", "dataset.json"}
+    names = {Path(name).name for name in archive.namelist()}
+    assert names == {"manifest.csv", "dataset.json", "README.md"}
 
 
 def test_a_page_that_is_not_there_says_what_to_do(as_researcher):

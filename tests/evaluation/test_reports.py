@@ -45,7 +45,7 @@ def text_of(html: str) -> str:
 
 
 class Loaded(HTMLParser):
-    """Collects what a browser would run, or fetch from elsewhere."""
+    """Collects what a browser would run, or fetch from elsewhere; held pictures are neither."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -54,10 +54,11 @@ class Loaded(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        if tag in ("script", "link", "iframe", "object", "embed", "base", "img", "form"):
+        if tag in ("script", "link", "iframe", "object", "embed", "base", "form"):
             self.found.append((tag, ""))
         for name, value in attrs:
-            inside = not name.startswith("xmlns") and not (value or "").startswith("#")
+            held = ("#", "data:image/") if tag == "img" else "#"
+            inside = not name.startswith("xmlns") and not (value or "").startswith(held)
             if name.startswith("on") or (name in ("src", "href", "xlink:href") and inside):
                 self.found.append((tag, f"{name}={value}"))
 
@@ -77,7 +78,7 @@ def assert_is_one_file(html: str) -> None:
 def test_a_report_is_one_file_with_its_plots_inside_that_loads_nothing():
     html = report(*crowd(), *clicker())
     assert_is_one_file(html)
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == len(["scale", "preferences", "shares", "images"])
 
 
 def test_a_report_of_rankings_has_first_choices_plackett_luce_scores_and_kendalls_w():
@@ -99,7 +100,7 @@ def test_where_rankings_give_no_scores_the_report_says_why():
 def test_a_report_without_a_scale_has_the_plot_of_shares_and_the_reason():
     html = report("ann,photo,0.5,avif,jpeg,left,,", "bob,photo,0.5,avif,webp,left,,")
     assert_is_one_file(html)
-    assert html.count("<svg") == 1
+    assert html.count("<svg") == len(["preferences", "shares", "images"])
     assert "No bit rate has a scale yet" in text_of(html)
 
 
@@ -230,7 +231,7 @@ def test_the_report_of_a_study_is_a_file_to_keep(as_researcher):
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert 'filename="sea-report.html"' in response.headers["Content-Disposition"]
     assert_is_one_file(html)
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == len(["scale", "preferences", "shares", "images", "metrics"])
     shown = text_of(html)
     assert "6 judgments by 3 annotators on 2 source images." in shown
     assert "imulated" not in shown
@@ -258,7 +259,7 @@ def test_simulated_judgments_are_marked_throughout(as_researcher):
     assert "Human ceiling" not in shown
     # A plot that is cut out says so itself.
     plots = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
-    assert len(plots) == 2
+    assert len(plots) == 5
     assert all("Simulated judgments" in plot for plot in plots)
 
 

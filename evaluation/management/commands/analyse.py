@@ -63,6 +63,8 @@ class Command(BaseCommand):
         else:
             result = self.of_study(study, how, **options)
         if options["html"]:
+            if result["counts"]["judgments"] is None:
+                raise CommandError(f"There is no report: {result['counts']['judgments_reason']}")
             self.write_report(options["html"], result, comparisons or study, **options)
         if options["json"]:
             self.stdout.write(json.dumps(result, indent=2, allow_nan=False))
@@ -102,7 +104,8 @@ class Command(BaseCommand):
 
     def write_report(self, path, result, of, *, simulated, **options):
         title = of.stem if isinstance(of, Path) else result["provenance"]["study"]
-        page = report_html(result, title=title, is_simulated=simulated)
+        study = None if isinstance(of, Path) else find_study(of)
+        page = report_html(result, title=title, is_simulated=simulated, study=study)
         # Aside, then renamed: a report is whole or not there.
         aside = path.with_name(f".{path.name}.part")
         try:
@@ -119,6 +122,9 @@ def tables(result: dict, *, is_simulated: bool) -> Iterator[str]:
     """The results as lines for a terminal."""
     kind = "simulated judgments" if is_simulated else "judgments"
     for stratum, values in result["strata"].items():
+        if "n_shares" in values:
+            yield from _shares(stratum, values)
+            continue
         yield f"\n{stratum_title(stratum)}: {values['n_judgments']} {kind}"
         for each in values.get("missed", []):
             yield (
@@ -140,6 +146,13 @@ def tables(result: dict, *, is_simulated: bool) -> Iterator[str]:
                 yield f"  {group[by]}: {group['n_judgments']} {kind}"
                 yield from (f"  {line}" for line in _scores(group))
     yield from _screening(result)
+
+
+def _shares(stratum: str, values: dict) -> Iterator[str]:
+    yield f"\n{stratum_title(stratum)}: {values['n_shares']} shares of votes"
+    for each in sorted(values["win_share"], key=lambda each: -each["share"]):
+        yield f"  {each['condition']} is preferred in {each['share']:6.1%} (no interval)"
+    yield f"  no scale: {values['scale_reason']}"
 
 
 def _conditions(values: dict) -> Iterator[str]:

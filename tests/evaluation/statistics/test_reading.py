@@ -253,6 +253,7 @@ HOSTILE = st.one_of(
                     [
                         *("", "a", "b", "left", "1", "a > b", "PTC_1_0ref_00.png"),
                         *("PTC_1_A_2.png", "PTC", "nan", "true", "1e999", "notsure", "0"),
+                        *("0.5", "A", "B", "4"),
                     ]
                 ),
                 min_size=5,
@@ -271,9 +272,8 @@ def test_garbage_is_refused_and_never_crashes(data, name, simulated):
         found = read_judgments(io.BytesIO(data), format=name, simulated=simulated)
     except InvalidComparisons:
         return
-    assert len(found.comparisons.outcome) > 0
-    n_used = len((found.rankings or found.comparisons).weight)
-    assert found.n_rows == n_used + len(found.malformed) + sum(found.set_aside.values())
+    assert len(found.comparisons.outcome) > 0 or len(found.shares.share) > 0
+    assert found.n_rows == found.n_used + len(found.malformed) + sum(found.set_aside.values()) > 0
 
 
 @pytest.mark.parametrize("text", ["\ud800", HEADER + "\n\ud800,x,1,j,w,left\n"])
@@ -462,6 +462,82 @@ def test_the_tone_mapping_studys_wins_are_those_of_its_rows():
     assert (found.format, found.n_rows, found.malformed) == ("pwcmp", 1213, ())
     assert (c.n_annotators, len(c.contents), c.strata) == (18, 5, ("perceptual",))
     assert dict(zip(c.conditions, c.win_matrix().sum(axis=1), strict=True)) == selected
+
+
+# --- mucped23, CLIC, BAPPS and PieAPP -------------------------------------------------------------
+
+MUCPED23 = "method_a,method_b,image,worse"
+BAPPS = "content,p0_codec,p1_codec,judge,votes"
+PIEAPP = "ref. image,distorted image A,distorted image B,raw preference for A"
+
+
+def test_whoever_is_worse_in_mucped23_loses():
+    found = read(f"{MUCPED23}\nj95,j20,pond,B\nj95,j20,tree,A\n")
+    assert found.format == "mucped23"
+    assert not found.names_annotators
+    assert rows_of(found.comparisons) == [
+        ["all", "pond", "all", "j95", "j20", "left"],
+        ["all", "tree", "all", "j95", "j20", "right"],
+    ]
+
+
+def test_clic_has_no_header_and_a_condition_is_a_team_or_a_pictures_own_name():
+    found = read("o/x.png,team-1/x.png,team-2/x.png,0\no/x.png,5f3a.png,9c1d.png,1\n")
+    assert (found.format, found.n_rows) == ("clic", 2)
+    assert rows_of(found.comparisons) == [
+        ["all", "o/x.png", "all", "team-1", "team-2", "left"],
+        ["all", "o/x.png", "all", "5f3a", "9c1d", "right"],
+    ]
+    assert rows_of(read("O,A,B,T\nx,a,b,1\n", format="clic").comparisons) == [
+        ["all", "x", "all", "a", "b", "right"]
+    ]
+
+
+def test_votes_of_a_share_are_judgments_and_half_votes_are_ties():
+    found = read(f"{BAPPS}\nx,j,w,0.8333333,3\n").comparisons
+    weights = {(row[5], weight) for row, weight in zip(rows_of(found), found.weight, strict=True)}
+    # Five halves of three votes are for p1, the right: two votes and a tie.
+    assert weights == {("right", 2), ("tie", 1)}
+
+
+def test_a_share_that_was_rounded_makes_no_tie_of_what_may_be_none():
+    found = read(f"{BAPPS}\nx,j,w,0.67,3\nx,j,v,0.33,40\n").comparisons
+    assert 0.5 not in found.outcome
+    assert found.weight[found.outcome == 0].tolist() == [2, 13]
+
+
+def test_shares_without_votes_are_no_judgments():
+    found = read(f"{PIEAPP},processed preference for A\nr,a,b,0.75,0.7\nr,c,b,,0.4\nr,r,b,1,1\n")
+    assert len(found.comparisons.outcome) == 0
+    assert found.shares.share.tolist() == [0.75, 1.0]
+    assert found.shares.conditions == ("a", "b", "original")
+    assert (found.n_used, found.set_aside) == (2, {"pairs that nobody was asked": 1})
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "reason"),
+    [
+        (MUCPED23, "a,b,x,C", "column worse: expected A or B"),
+        (MUCPED23, "a,a,x,A", "column method_b: expected another condition"),
+        ("x,a,b,1", "x,a,b,2", "column T: expected 0 (A is closer) or 1 (B is closer), found '2'"),
+        (BAPPS, "x,a,b,1.5,2", "column judge: expected a share from 0 to 1, found '1.5'"),
+        (BAPPS, "x,a,b,nan,2", "column judge: expected a share from 0 to 1, found 'nan'"),
+        (BAPPS, "x,a,b,0.3,2", "column judge: expected a share that 2 votes can have"),
+        (BAPPS, "x,a,b,0.5,0", "column votes: expected how many people voted"),
+        (PIEAPP, "r,a,b,-1", "column raw preference for A: expected a share from 0 to 1"),
+    ],
+)
+def test_a_row_that_such_a_format_does_not_know_is_malformed(header, row, reason):
+    good = {MUCPED23: "a,b,x,A", BAPPS: "x,a,b,0.5,2", PIEAPP: "r,a,b,0.5"}.get(header, header)
+    [malformed] = read(f"{header}\n{good}\n{row}\n").malformed
+    assert malformed.line == 3
+    assert malformed.reason.startswith(reason)
+
+
+def test_a_processed_preference_of_pieapp_is_nobodys_answer():
+    header = PIEAPP.replace("raw", "processed")
+    with pytest.raises(InvalidComparisons, match="an estimate, and nobody's answer"):
+        read(f"{header}\nr,a,b,0.5\n")
 
 
 # --- formats and speed ----------------------------------------------------------------------------

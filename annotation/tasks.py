@@ -1,0 +1,35 @@
+"""Celery's door to exports."""
+
+import socket
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.utils import timezone
+
+from annotation import exports
+
+EXPIRES_S = 60  # a message only says "look": what it is about stands in the database
+
+
+@shared_task
+def make_exports() -> None:
+    """Make what waits, one after the other. Safe to run twice, late or at the same time."""
+    while exports.make_next():
+        pass
+
+
+@shared_task(expires=10)
+def resume_exports() -> None:
+    """Take up exports whose message was lost or whose worker died."""
+    if exports.is_owed(now=timezone.now()):
+        wake_exporters()
+
+
+def wake_exporters() -> None:
+    make_exports.apply_async(expires=EXPIRES_S)
+
+
+@worker_ready.connect
+def look_for_exports_when_a_worker_starts(**_: object) -> None:
+    exports.release_dead(socket.gethostname(), now=timezone.now())
+    wake_exporters()
