@@ -77,6 +77,8 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "projects.context.theirs",
+                "config.appearance.of_page",
+                "config.navigation.of_page",
             ],
         },
     },

@@ -3,11 +3,13 @@ from django.urls import include, path
 from django.views import csrf, defaults
 
 from annotation.languages import in_their_language
+from config import appearance
 from evaluation.views import SignIn
 
 urlpatterns = [
     path("sign-in", SignIn.as_view(), name="login"),
     path("sign-out", LogoutView.as_view(), name="logout"),
+    path("appearance", appearance.choose, name="appearance"),
     path("", include("projects.urls")),
     path("", include("codecs_registry.urls")),
     path("", include("annotation.urls")),

@@ -17,6 +17,7 @@ from evaluation.metric_api import Distance
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("", views.studies, name="studies"),
+    path("tour", views.put_tour_away, name="put-tour-away"),
     path("studies/new", builder_views.new_study, name="new-study"),
     path("studies/new/plan", builder_views.plan_study, name="plan-study"),
     path("studies/new/pictures", builder_views.collection_pictures, name="collection-pictures"),

@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
@@ -25,7 +26,7 @@ from annotation.datasets import (
 from annotation.datasets.contents import FILE_NAMES
 from annotation.populations import BOTH
 from codecs_registry.responses import download
-from evaluation import exporting, launching, reconstruction_scores
+from evaluation import exporting, launching, reconstruction_scores, tour
 from evaluation.access import Role, study_of
 from evaluation.encoding_progress import encoding_counts
 from evaluation.metric_versions import in_service
@@ -74,6 +75,22 @@ def studies(request: HttpRequest) -> HttpResponse:
         for study in page
     ]
     return render(request, "evaluation/studies.html", {"studies": listed, "page": page})
+
+
+@login_required
+@require_POST
+def put_tour_away(request: HttpRequest) -> HttpResponse:
+    """This browser shows the first-run tour no more."""
+    response = redirect("studies")
+    response.set_cookie(
+        tour.COOKIE,
+        tour.PUT_AWAY,
+        max_age=400 * 24 * 3600,  # the longest that browsers keep a cookie
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 @login_required

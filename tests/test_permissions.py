@@ -33,13 +33,13 @@ NEEDED = {
     "GET my-data-json": PUBLIC, "POST next-assignments": PUBLIC, "POST judgments": PUBLIC,
     "POST give-back": PUBLIC, "GET stimulus": PUBLIC, "GET words": PUBLIC,
     "GET login": PUBLIC, "POST logout": PUBLIC, "GET set-password": PUBLIC, "GET healthz": PUBLIC,
-    "GET shared-results": PUBLIC, "GET shared-plot": PUBLIC, "GET shared-picture": PUBLIC,
-    "GET vega-script": PUBLIC,
+    "POST appearance": PUBLIC, "GET shared-results": PUBLIC, "GET shared-plot": PUBLIC,
+    "GET shared-picture": PUBLIC, "GET vega-script": PUBLIC,
     "GET sign-in-elsewhere": PUBLIC, "GET signed-in-elsewhere": PUBLIC,
     # Anybody's who has an account, each sees what is theirs.
     "GET projects": SIGNED_IN, "POST choose-project": SIGNED_IN, "GET codecs": SIGNED_IN,
-    "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN, "GET studies": SIGNED_IN,
-    "GET rate-distortion-csv": SIGNED_IN, "POST distance": SIGNED_IN,
+    "POST put-tour-away": SIGNED_IN, "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN,
+    "GET studies": SIGNED_IN, "GET rate-distortion-csv": SIGNED_IN, "POST distance": SIGNED_IN,
     # Of a project.
     "GET project": VIEWER, "GET audit": VIEWER, "POST project-settings": OWNER,
     "POST add-member": OWNER, "POST change-role": OWNER, "POST remove-member": OWNER,

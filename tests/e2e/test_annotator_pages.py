@@ -106,10 +106,12 @@ def measure(page) -> None:
     page.wait_for_selector("[data-painted]")
 
 
-def violations(page) -> list[str]:
+def violations(page, *, only: str = "") -> list[str]:
+    """What axe finds of a page, by all rules or by one."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    found = page.evaluate("options => axe.run(options)", AUDIT)["violations"]
+    options = AUDIT | ({"runOnly": {"type": "rule", "values": [only]}} if only else {})
+    found = page.evaluate("options => axe.run(options)", options)["violations"]
     return [
         f"{each['id']}: {each['help']} ({', '.join(str(n['target']) for n in each['nodes'])})"
         for each in found

@@ -186,27 +186,6 @@ def test_the_exported_dataset_holds_what_was_judged(stack, photographs, data_fol
     assert len(manifest) == 3
 
 
-def test_the_demo_leads_a_newcomer_to_ten_judged_pairs_and_to_results(
-    photographs, data_folder, page
-):
-    demo = Stack(data_folder)
-    demo.process = demo.launch("--images", str(photographs))
-    wait_for(lambda: "have judged the example" in demo.said() or demo.process.poll() is not None)
-    said = demo.said()
-    token = begin(page, re.search(r"Judge pairs +(\S+)", said)[1])
-    while token:
-        page.wait_for_timeout(SOONEST_ANSWER_MS + 20)
-        page.keyboard.press("ArrowLeft")
-        token = wait_for_next(page, token)
-    assert page.is_visible("text=You judged 10 pairs.")
-
-    sign_in(page, demo, *re.search(r"name +(\S+)\n +password +(\S+)", said).groups())
-    page.click("text=Simulated example")
-    assert page.is_visible("text=Everything below was answered by simulated annotators")
-    assert page.is_visible("text=216 of 216 wanted")  # 3 photographs x 4 rates x 6 pairs, thrice
-    assert demo.stop() == 0
-
-
 def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, photographs, page):
     sign_in(page, stack)
     page.click("text=New study")

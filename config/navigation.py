@@ -1,0 +1,35 @@
+"""The sections in the head of the researcher's pages, and which of them a page is of."""
+
+from typing import NamedTuple
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+
+class Section(NamedTuple):
+    """A link in the head. current: what aria-current says of it; empty where it is another's."""
+
+    title: str
+    address: str
+    current: str
+
+
+# Title, the name of its first page, and how the addresses of its other pages begin.
+SECTIONS = (
+    ("Studies", "studies", ("/studies/", "/imports/")),
+    ("Images", "images", ("/images/",)),
+    ("Rate-distortion", "rate-distortion", ()),
+    ("Codecs", "codecs", ()),
+    ("Metrics", "metrics", ("/metrics/",)),
+)
+
+
+def of_page(request: HttpRequest) -> dict:
+    """sections: those that base.html links to."""
+    here = request.path
+    listed = []
+    for title, name, beginnings in SECTIONS:
+        address = reverse(name)
+        current = "page" if here == address else "true" if here.startswith(beginnings) else ""
+        listed.append(Section(title, address, current))
+    return {"sections": listed}
