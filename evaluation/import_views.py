@@ -223,7 +223,7 @@ def imported(request: HttpRequest, import_id: int) -> HttpResponse:
     analysis = results["analysis"]
     context |= results | {"has_shares_alone": _has_shares_alone(analysis)}
     if not context["has_shares_alone"]:
-        context |= results_context(_shown(analysis), is_simulated=found.is_simulated)
+        context |= results_context(analysis, is_simulated=found.is_simulated)
     if found.study and found.study.judgment_counts()[PEOPLE]:
         own = analyse_study(found.study, population=PEOPLE)
         context["beside"] = import_results.beside(own, analysis)
@@ -240,26 +240,6 @@ def _results_or_none(found: ImportedJudgments) -> dict | None:
 
 def _has_shares_alone(analysis: dict) -> bool:
     return analysis["counts"]["judgments"] is None
-
-
-class _UnknownNumber:
-    """Of annotators, in "by {{ n }} annotator{{ n|pluralize }}": it is plural, as its length is."""
-
-    def __str__(self) -> str:
-        return "an unknown number of"
-
-    def __len__(self) -> int:
-        return 2
-
-
-def _shown(analysis: dict) -> dict:
-    """An analysis in which a number of annotators that nobody knows can be read in a sentence."""
-    unknown = {"n_annotators": _UnknownNumber()}
-    strata = {
-        label: values | (unknown if values["n_annotators"] is None else {})
-        for label, values in analysis["strata"].items()
-    }
-    return analysis | {"strata": strata}
 
 
 @login_required
@@ -288,7 +268,7 @@ def import_report(request: HttpRequest, import_id: int) -> HttpResponse:
         return redirect(found)
     if _has_shares_alone(results["analysis"]):
         raise Http404("shares of an unknown number of votes have no report")
-    analysis = _shown(results["analysis"])
+    analysis = results["analysis"]
     page = report_html(analysis, title=found.name, is_simulated=found.is_simulated)
     return download([page], "text/html; charset=utf-8", f"import-{found.id}-report.html")
 

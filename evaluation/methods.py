@@ -61,7 +61,8 @@ Judged = dict[str, dict[str, Any]]
 def _asked(found: Methods, analysis: dict, judged: Judged, is_simulated: bool) -> Iterator[str]:
     codecs = _codecs(judged)
     ranked = any(each["first_choice"] for each in judged.values())
-    who = f"{len(analysis['annotators'])} {'simulated ' if is_simulated else ''}annotator"
+    n = None if analysis.get("annotators_reason") else len(analysis["annotators"])
+    who = _counted(n, f"{'simulated ' if is_simulated else ''}annotator")
     if is_simulated:
         yield (
             "The judgments are simulated: a program gave them, and they say nothing about what "
@@ -90,7 +91,7 @@ def _asked(found: Methods, analysis: dict, judged: Judged, is_simulated: bool) -
         for text in [f"{n} {text}"]
     ]
     yield (
-        f"{who}{'' if len(analysis['annotators']) == 1 else 's'} {asked}: "
+        f"{who[0].upper()}{who[1:]} {asked}: "
         f"{counts['judgments']} {'pairwise ' if ranked else ''}judgments in all"
         f"{f', of which {_listed(extra)}' if extra else ''}; "
         + "; ".join(
@@ -263,8 +264,8 @@ def _decimal(value: float) -> str:
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def _counted(n: int | None, noun: str) -> str:
+    return f"{'an unknown number of' if n is None else n} {noun}{'' if n == 1 else 's'}"
 
 
 def _listed(names: Iterable[str]) -> str:

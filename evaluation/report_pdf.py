@@ -92,8 +92,10 @@ def _of_stratum(analysis: dict, stratum: str, values: dict, is_simulated: bool) 
         yield _text("No judgments here yet.")
         return
     kind = "simulated " if is_simulated else ""
+    who = values["n_annotators"]
     yield _text(
-        f"{values['n_judgments']} {kind}judgments by {values['n_annotators']} {kind}annotators on "
+        f"{values['n_judgments']} {kind}judgments by "
+        f"{'an unknown number of' if who is None else who} {kind}annotators on "
         f"{values['n_contents']} source images."
     )
     for each in values.get("missed") or []:

@@ -157,14 +157,16 @@ def own_folder() -> Iterator[Path]:
     """A folder under the system's temporary one, short enough for sockets. At the end the stacks
     over it are stopped, also those that a failing test left running, and it is deleted."""
     folder = Path(tempfile.mkdtemp(prefix="closer-stack-"))
-    yield folder
-    for data, process in Stack.launched:
-        if data.is_relative_to(folder):
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.wait(60)
-            end_leftovers(embedded.run_folder(data) / "processes.json")
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        for data, process in Stack.launched:
+            if data.is_relative_to(folder):
+                if process.poll() is None:
+                    process.send_signal(signal.SIGINT)
+                    process.wait(60)
+                end_leftovers(embedded.run_folder(data) / "processes.json")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
