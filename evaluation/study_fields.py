@@ -152,6 +152,11 @@ def fields() -> dict[str, forms.Field]:
             "Questions per annotator", "Then they are thanked. Empty: as many as there are."
         ),
         "budget": _whole("Budget", "The most answers that people give in all. Empty: no limit."),
+        "target_width": _number(
+            "Stop at intervals of",
+            "Log-odds, as 0.5: the study closes by itself when no codec's 95 % interval is wider. "
+            "Empty: never.",
+        ),
         "gold_share": _number(
             "Share of gold tasks", "0 to 0.5 of what each is asked: the answer is known."
         ),
@@ -220,6 +225,7 @@ def fields() -> dict[str, forms.Field]:
             "What annotators agree to before they begin. Empty: nothing is asked.",
             widget=_area(),
         ),
+        "licence": _text("Licence of the data", "Told with each export, as CC BY 4.0."),
         "seed": forms.IntegerField(help_text="Of task order, sides and the dataset's split."),
         "source_distance": _whole(
             "Pictures in between", "Others that come before the same picture again."
@@ -269,7 +275,7 @@ COMMON = (
         "",
         (
             *("judgments_per_task", "judgments_per_annotator", "budget"),
-            *("gold_share", "repeat_share"),
+            *("target_width", "gold_share", "repeat_share"),
         ),
         layout="grid",
     ),
@@ -291,7 +297,7 @@ FURTHER = (
         ("consent",),
         rows=TRANSLATION,
     ),
-    Group("End, order and chance", "", ("closes_at", "source_distance", "seed")),
+    Group("End, order, chance, licence", "", ("closes_at", "source_distance", "seed", "licence")),
 )
 
 

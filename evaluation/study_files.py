@@ -39,6 +39,7 @@ class StudySpecification:
     bpp : exact decimals as text, in rising order.
     budget : the most judgments that people give in all.
     closes_at : ISO 8601 with the time zone; nothing is served after it.
+    licence : of the data, told with each export.
     not_after : names of studies whose annotators may not take part.
     target_width : the study closes by itself when no codec's interval is wider, in log-odds.
     options : its parts are keys and tables of their own in a study file, and in as_dict().
@@ -61,6 +62,7 @@ class StudySpecification:
     gold_share: float = 0.0
     repeat_share: float = 0.0
     seed: int = 0
+    licence: str = ""
     instructions: str = ""
     options: Options = field(default_factory=Options)
 
@@ -90,6 +92,7 @@ class StudySpecification:
             "gold_share": checks.number("gold_share", 0.0, 0, LARGEST_SHARE),
             "repeat_share": checks.number("repeat_share", 0.0, 0, LARGEST_SHARE),
             "seed": checks.whole("seed", 0, 0, 2**63 - 1),
+            "licence": checks.text("licence", default="", longest=200),
             "instructions": CHANGEABLE_CHECKS["instructions"](checks),
         }
         values["options"] = Options.read(checks)

@@ -19,7 +19,7 @@ def give(apps, schema_editor) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("evaluation", "0004_studies_of_projects"),
-        ("projects", "0002_audit_append_only"),
+        ("projects", "0003_a_first_project"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,8 +1,11 @@
 """Each user's journey, in a real browser, on the whole stack."""
 
 import csv
+import hashlib
 import io
+import json
 import re
+import tarfile
 import time
 from collections import Counter
 
@@ -216,6 +219,93 @@ def test_a_researcher_launches_a_study_by_the_page_and_watches_it_open(stack, ph
     desk.click("button:has-text('Pause')")
     assert desk.is_visible(".tag:has-text('paused')")
     assert desk.inner_text("#live dd >> nth=0") == "1 of 108 wanted", "a preview counts nowhere"
+
+
+def test_a_study_is_built_judged_stopped_by_its_intervals_reported_and_taken_home(
+    stack, photographs, page
+):
+    sign_in(page, stack)
+    page.click("text=New study")
+    page.fill("[name=collection]", "Desk")
+    page.set_input_files("[name=photographs]", sorted(photographs.iterdir()))
+    page.click("text=Add photographs")
+    page.wait_for_selector("text=3 photographs are in “Desk”.")
+    page.fill("[name=name]", "The desk")
+    page.select_option("[name=images]", "Desk")
+    for codec in ("jpeg2000", "webp"):
+        page.uncheck(f"[name=codecs][value={codec}]")
+    page.fill("[name=bpp]", "0.8 1.6")
+    page.fill("[name=judgments_per_task]", "60")
+    page.fill("[name=target_width]", "1.8")
+    page.locator("#plan >> text=6 questions").wait_for()
+    page.click("button:has-text('Launch')")
+    page.wait_for_selector("text=No judgments yet", timeout=60_000)
+
+    for annotators, seed in ((12, 1), (24, 2)):
+        stack.manage(
+            *("simulate_annotators", "The desk", "--annotators", str(annotators)),
+            *("--judgments", str(6 * annotators), "--seed", str(seed)),
+        )
+        if seed == 1:
+            page.wait_for_selector("#live figure >> text=widest 95 % interval", timeout=60_000)
+    page.wait_for_selector("text=This study closed itself", timeout=60_000)
+    widths = stack.sql(
+        """SELECT w.widest FROM evaluation_intervalwidth w JOIN evaluation_study s
+           ON s.id = w.study_id WHERE s.name = 'The desk' AND w.stratum = '0.8'
+           AND w.widest IS NOT NULL ORDER BY w.n_judgments"""
+    )
+    assert len(widths) >= 2
+    assert widths[-1] <= (1.8,) < widths[0], "they shrank below the target"
+
+    # Every number of the tables is that of the document, at its place.
+    told = stack.manage("analyse", "The desk", "--simulated", "--json")
+    document = json.loads(told.stdout)
+    page.reload()
+    shown = {}
+    for panel in page.query_selector_all("section[aria-labelledby^=stratum]"):
+        stratum = panel.query_selector("h2").inner_text().split()[0]
+        rows = panel.query_selector_all("table >> nth=0 >> tbody tr")
+        for row in rows:
+            codec, score, interval, _, _, wins, n, share, *_ = (
+                cell.inner_text().replace("\N{MINUS SIGN}", "-")
+                for cell in row.query_selector_all("td")
+            )
+            shown[stratum, codec] = (score, interval, wins, n, share)
+    expected = {}
+    for stratum, values in document["strata"].items():
+        of_wins = {each["condition"]: each for each in values["win_share"]}
+        for each in values["scale"]:
+            won = of_wins[each["condition"]]
+            expected[stratum, each["condition"]] = (
+                f"{each['score']:+.2f}",
+                f"[{each['low']:+.2f}, {each['high']:+.2f}]",
+                f"{won['wins']:g}",
+                f"{won['n']:g}",
+                f"{100 * won['share']:.0f}%",
+            )
+    assert shown == expected
+    with page.expect_download() as download:
+        page.click("text=Download results (JSON)")
+    assert json.loads(download.value.path().read_text()) == document
+    for kind, begins in (("HTML", b"<!doctype html>"), ("PDF", b"%PDF")):
+        with page.expect_download() as download:
+            page.click(f"text=Download report ({kind})")
+        assert download.value.path().read_bytes().lstrip().startswith(begins)
+
+    page.click("text=Data: judgments and datasets")
+    page.check("[name=format][value=webdataset]")
+    page.click("button:has-text('Make it')")
+    with page.expect_download(timeout=60_000) as download:
+        page.click("#exports a:has-text('Download')", timeout=60_000)
+    with tarfile.open(download.value.path()) as archive:
+        sums = next(each for each in archive if each.name.endswith("SHA256SUMS"))
+        listed = archive.extractfile(sums).read().decode().splitlines()
+        folder = sums.name.removesuffix("SHA256SUMS")
+        for line in listed:
+            digest, name = line.split(maxsplit=1)
+            content = archive.extractfile(folder + name.lstrip("*")).read()
+            assert hashlib.sha256(content).hexdigest() == digest
+    assert any(line.endswith(".tar") for line in listed)
 
 
 def test_a_study_is_planned_by_keyboard_and_its_plan_follows_each_edit(stack, photographs, page):
