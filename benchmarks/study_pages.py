@@ -61,7 +61,7 @@ def _pages(study) -> list[dict]:
     refresh(study, "people", now=timezone.now())
     rows = [{"page": "an analysis of all", "s": round(time.perf_counter() - begun, 1)}]
     client = Client()
-    client.force_login(get_user_model().objects.create_user("bench"))
+    client.force_login(get_user_model().objects.create_superuser("bench"))
     for label, name, arguments in (
         ("studies", "studies", []),
         ("study", "study", [study.slug]),

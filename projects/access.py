@@ -4,12 +4,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
-from django.utils.text import slugify
 
 from projects.models import Membership, Project
 from projects.roles import Role
 
-DEFAULT = "Lab"
 CURRENT = "project"  # the session's key of the one that is looked at
 
 
@@ -64,8 +62,7 @@ def find_project(name: str) -> Project:
 
 
 def default_project() -> Project:
-    """The project of what commands make without naming one: the oldest; made if there is none."""
-    return (
-        Project.objects.order_by("id").first()
-        or (Project.objects.get_or_create(slug=slugify(DEFAULT), defaults={"name": DEFAULT})[0])
-    )
+    """The project of what commands make without naming one: the oldest, which came with the
+    installation unless it was deleted since."""
+    known = Project.objects.order_by("id").first()
+    return known or Project.objects.get_or_create(slug="lab", defaults={"name": "Lab"})[0]

@@ -269,7 +269,7 @@ def test_the_log_of_a_project_tells_who_ran_its_studies(as_researcher):
     as_researcher.post(reverse("close", args=[study.slug]))  # is closed already: nothing to tell
     as_researcher.post(reverse("invite", args=[study.slug]), {"labels": "Ada\nBob"})
     page = as_researcher.get(reverse("audit", args=[study.project.slug])).content.decode()
-    assert page.count("changed state") == 1
+    assert page.count("after: closed") == 1
     assert "invited annotators" in page
     assert "links: 2" in page
     assert "Ada" not in page
