@@ -1,7 +1,7 @@
 """Judgments as rows, for analysis and export: what was shown, what was answered, by whom."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -74,9 +74,14 @@ class JudgmentRecord:
         )
 
 
-def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
+def judgment_records(
+    campaign: Campaign, *, only: Iterable[int] | None = None
+) -> Iterator[JudgmentRecord]:
     """The campaign's judgments in the order in which they were given, streamed; practice and quiz
-    are left out."""
+    are left out.
+
+    only : ids of judgments, to have no others.
+    """
     made = Reconstruction.objects.filter(tasks__campaign=campaign)
     codecs = dict(made.values_list("id", "codec"))
     coded = {
@@ -107,6 +112,8 @@ def judgment_records(campaign: Campaign) -> Iterator[JudgmentRecord]:
             named=True,
         )
     )
+    if only is not None:
+        judgments = judgments.filter(id__in=list(only))
     for row in judgments.iterator(chunk_size=5000):
         is_simulated = row.assignment__annotator__is_simulated
         is_gold = row.assignment__purpose == Purpose.GOLD

@@ -22,6 +22,7 @@ from codecs_registry import encoding
 from codecs_registry.importing import Import, find_pictures, import_files
 from codecs_registry.models import Collection, Reconstruction, SourceImage
 from codecs_registry.tasks import wake_encoders
+from evaluation import webhooks
 from evaluation.models import Study
 from evaluation.questions import make_tasks, require_room
 from evaluation.study_files import InvalidStudy, StudySpecification
@@ -277,6 +278,7 @@ def advance(study_id: int) -> bool:
             return False
         make_tasks(study)
         Campaign.objects.filter(id=study.campaign_id).update(state=Campaign.State.OPEN)
+        webhooks.study_moved(study, Campaign.State.OPEN)
         return True
 
 
@@ -310,3 +312,4 @@ def _move(study: Study, before: Campaign.State, after: Campaign.State, *, by) ->
     moved = Campaign.objects.filter(id=study.campaign_id, state=before).update(state=after)
     if moved:
         audit.record(f"made the study {after.value}", study, by=by, project=study.project)
+        webhooks.study_moved(study, after)

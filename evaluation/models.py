@@ -8,6 +8,7 @@ from django.db import models
 
 from annotation.models import Campaign, Judgment, Purpose
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+from evaluation.api_models import ApiToken, KeptAnswer
 from evaluation.metric_models import (
     DifferenceMap,
     MetricVersion,
@@ -17,17 +18,22 @@ from evaluation.metric_models import (
 )
 from evaluation.populations import PEOPLE, SIMULATED
 from evaluation.study_files import ACTIVE
+from evaluation.webhook_models import Delivery, Webhook
 from projects.models import Project
 
 __all__ = [
     "PEOPLE",
     "SIMULATED",
+    "ApiToken",
+    "Delivery",
     "DifferenceMap",
+    "KeptAnswer",
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",
     "Study",
     "TrainingRun",
+    "Webhook",
 ]
 
 
