@@ -104,7 +104,7 @@ described = [
 urlpatterns = [
     *described,
     path("docs", docs.docs, name="api-docs"),
-    re_path(r"^(?P<path>.*)$", docs.unknown, name="api-unknown"),
+    re_path(r"^(?P<path>[\s\S]*)\Z", docs.unknown, name="api-unknown"),
 ]
 
 

@@ -1,6 +1,6 @@
 """The OpenAPI document, and the API held against it by calls that a machine made up.
 
-CLOSER_API_CALLS says how many calls are made in all; CLOSER_HYPOTHESIS=fuzz, that they are new ones.
+CLOSER_API_CALLS says how many calls are made in all; CLOSER_HYPOTHESIS=fuzz makes them new ones.
 """
 
 import os
@@ -121,11 +121,7 @@ def _call(operation, named: dict, headers: dict, count: int, answers: Counter) -
 
 
 def test_every_operation_is_in_the_document_with_what_it_needs():
-    told = {
-        (path, method)
-        for path, methods in document()["paths"].items()
-        for method in methods
-    }
+    told = {(path, method) for path, methods in document()["paths"].items() for method in methods}
     there = {
         (f"/api/v1/{_as_told(each.pattern._route)}", method)
         for each in described
