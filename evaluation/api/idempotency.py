@@ -50,7 +50,7 @@ def once(method: Callable[..., Response]) -> Callable[..., Response]:
                 return _again(kept, asked)
             response = method(endpoint, request, *args, **kwargs)
             kept.status = response.status_code
-            kept.body = json.loads(JSONRenderer().render(response.data) or "null")
+            kept.body = JSONRenderer().render(response.data).decode()
             kept.headers = {
                 name: response[name] for name in KEPT_HEADERS if response.has_header(name)
             }
@@ -63,7 +63,8 @@ def once(method: Callable[..., Response]) -> Callable[..., Response]:
 def _again(kept: KeptAnswer, asked: str) -> Response:
     if kept.digest != asked:
         raise KeyUsed
-    return Response(kept.body, kept.status, headers=kept.headers | {"Idempotent-Replayed": "true"})
+    body = json.loads(kept.body) if kept.body else None
+    return Response(body, kept.status, headers=kept.headers | {"Idempotent-Replayed": "true"})
 
 
 def _digest(request) -> str:

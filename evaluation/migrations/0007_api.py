@@ -237,7 +237,7 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=200)),
                 ("digest", models.CharField(help_text="SHA-256 of what was asked.", max_length=64)),
                 ("status", models.PositiveSmallIntegerField(null=True)),
-                ("body", models.JSONField(null=True)),
+                ("body", models.TextField(blank=True, help_text="JSON, as it was sent.")),
                 ("headers", models.JSONField(default=dict)),
                 ("at", models.DateTimeField(auto_now_add=True)),
                 (
