@@ -181,6 +181,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SORT_OPERATIONS": False,  # chapters as evaluation/api/urls.py has them
     "POSTPROCESSING_HOOKS": [],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SERVERS": [{"url": CLOSER_URL}],
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
 }

@@ -133,7 +133,8 @@ def _curl(
         body = _resolved(document, content["application/json"]["schema"])
         required = body.get("required") or list(body.get("properties", {}))[:1]
         example = {name: _example(document, body["properties"][name]) for name in required}
-        lines.append(f"-H 'Content-Type: application/json' -d '{json.dumps(example)}'")
+        sent = json.dumps(example, ensure_ascii=False)
+        lines.append(f"-H 'Content-Type: application/json' -d '{sent}'")
     elif content:
         body = _resolved(document, next(iter(content.values()))["schema"])
         lines += [f"-F {name}=@picture.png" for name in body.get("required", [])]
