@@ -1,5 +1,6 @@
 """Studies: made from what a study file says, watched, closed and opened again."""
 
+from django.conf import settings
 from django.db import transaction
 from django.shortcuts import get_object_or_404
 from rest_framework import serializers
@@ -154,7 +155,7 @@ class Studies(Endpoint):
         sources = launching.collection_sources(specification.images, project)
         study, is_new = launching.launch(specification, sources, by=self.user, project=project)
         response = Response(present(study), 201 if is_new else 200)
-        response["Location"] = request.build_absolute_uri(f"{request.path}/{study.slug}")
+        response["Location"] = f"{settings.CLOSER_URL}{request.path}/{study.slug}"
         return response
 
 

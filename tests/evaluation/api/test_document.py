@@ -13,6 +13,7 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
 from django.urls import reverse
+from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
@@ -88,6 +89,8 @@ def test_no_call_breaks_the_api_or_is_answered_otherwise_than_the_document_says(
     for operation in operations:
         named = existing.get(operation.path.split("/")[3], {})
         _call(operation, named, authorization, max(2, CALLS // len(operations)), answers)
+        _call(operation, named, {}, 1, answers)
+    assert answers[401] >= len(operations)
     assert answers.total() >= CALLS * 0.8, answers
     assert answers[200] + answers[201] >= CALLS * 0.1, answers
     if "CLOSER_API_CALLS" in os.environ:
@@ -118,6 +121,10 @@ def _call(operation, named: dict, headers: dict, count: int, answers: Counter) -
         case.validate_response(response, checks=HELD, headers=headers)
 
     held()
+
+
+def test_the_document_is_openapi_3():
+    validate_schema(document())
 
 
 def test_every_operation_is_in_the_document_with_what_it_needs():
