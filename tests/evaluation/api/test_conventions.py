@@ -211,6 +211,28 @@ def test_pages_give_everything_once_whatever_is_added_meanwhile(call):
     assert len(got) > len(before)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5, 6])
+@pytest.mark.parametrize("address", ["collections", "projects/lab/audit"])
+def test_lists_are_whole_and_in_order_however_long_a_page_is(call, address, limit):
+    for number in range(5):
+        call("POST", "collections", {"name": f"sea {number}"})
+    whole = call("GET", address).json()
+    assert whole["next"] is None
+    got, following = [], f"{address}?limit={limit}"
+    while following:
+        response = call("GET", following)
+        body = response.json()
+        assert len(body["items"]) <= limit
+        got += body["items"]
+        following = body["next"] and body["next"].partition("/api/v1/")[2]
+        assert bool(following) == ("Link" in response)
+        assert len(got) < 50
+    assert got == whole["items"]
+    ids = [each["id"] for each in got]
+    assert ids == sorted(ids, reverse=address.endswith("audit"))
+    assert len(ids) >= 5
+
+
 @pytest.mark.parametrize(
     "cursor", ["x", "YWZ0ZXIgLTE=", "YWZ0ZXIgOTk5OTk5OTk5OTk5OTk5OTk5OTk=", "ä"]
 )
