@@ -1,7 +1,7 @@
 """Judgments as rows, for analysis and export: what was shown, what was answered, by whom."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -116,10 +116,17 @@ def all_judgments(
 
 
 def judgment_records(
-    campaign: Campaign, *, population: str = BOTH, until: int | None = None
+    campaign: Campaign,
+    *,
+    population: str = BOTH,
+    until: int | None = None,
+    only: Iterable[int] | None = None,
 ) -> Iterator[JudgmentRecord]:
     """The campaign's judgments in the order in which they were given, streamed; practice and quiz
-    are left out. until : the id of the last one."""
+    are left out.
+
+    until : the id of the last one.   only : ids, to have no others.
+    """
     made = Reconstruction.objects.filter(tasks__campaign=campaign).order_by().distinct()
     codecs = dict(made.values_list("id", "codec"))
     coded = {
@@ -130,7 +137,10 @@ def judgment_records(
     strata = StratumNames()
     has_parts = campaign.options.viewing.crops_per_image > 1
     # Plain values, not models: they are many.
-    rows = counted(campaign, population=population, until=until).values_list(
+    wanted = counted(campaign, population=population, until=until)
+    if only is not None:
+        wanted = wanted.filter(id__in=list(only))
+    rows = wanted.values_list(
         "id",
         "assignment__annotator_id",
         "assignment__annotator__is_simulated",

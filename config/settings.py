@@ -138,6 +138,18 @@ CELERY_BEAT_SCHEDULE = {
         "task": "evaluation.tasks.keep_analyses_fresh",
         "schedule": 5.0,
     },
+    "send webhooks what they are owed": {
+        "task": "evaluation.webhook_tasks.deliver",
+        "schedule": 10.0,
+    },
+    "tell webhooks of new judgments": {
+        "task": "evaluation.webhook_tasks.tell_of_judgments",
+        "schedule": 60.0,
+    },
+    "forget what the API and webhooks need no more": {
+        "task": "evaluation.webhook_tasks.forget_old",
+        "schedule": 3600.0,
+    },
     "train metrics that are due, and take up what was left of trainings and scores": {
         "task": "evaluation.metric_tasks.look_for_work",
         "schedule": 5.0,
@@ -186,7 +198,24 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     # How many proxies stand before the web server: an address is only believed from the last ones.
     "NUM_PROXIES": env.int("CLOSER_PROXIES", 0),
+    "URL_FORMAT_OVERRIDE": None,  # what is wanted stands in Accept
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Closer",
+    "DESCRIPTION": "Compare image codecs by people's judgments.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SORT_OPERATIONS": False,  # chapters as evaluation/api/urls.py has them
+    "POSTPROCESSING_HOOKS": [],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SERVERS": [{"url": CLOSER_URL}],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+}
+# Requests to the API with one token.
+CLOSER_API_RATE = env.str("CLOSER_API_RATE", "600/min")
+# Whether webhooks may call addresses of this machine and its network, which are no secret from
+# those who may make one then.
+CLOSER_WEBHOOK_PRIVATE = env.bool("CLOSER_WEBHOOK_PRIVATE", False)
 
 # --- security -------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = IS_HTTPS

@@ -6,4 +6,4 @@ class EvaluationConfig(AppConfig):
     verbose_name = "Studies and their analysis"
 
     def ready(self) -> None:
-        from evaluation import metric_tasks, tasks  # noqa: F401  (they connect receivers)
+        from evaluation import metric_tasks, tasks, webhook_tasks  # noqa: F401  (they connect receivers)

@@ -26,6 +26,7 @@ from codecs_registry import encoding
 from codecs_registry.importing import Import, find_pictures, import_files
 from codecs_registry.models import Collection, Reconstruction, SourceImage
 from codecs_registry.tasks import wake_encoders
+from evaluation import webhooks
 from evaluation.changes import NotAllowed, changing, record
 from evaluation.models import Study
 from evaluation.pilots import start_pilot
@@ -449,3 +450,4 @@ def _take(name: str, study: Study, *, by, reason: str = "") -> None:
     if after in Campaign.State.values:
         Campaign.objects.filter(id=study.campaign_id).update(state=after)
     record(study, "state", before, after, by=by, reason=reason)
+    webhooks.study_moved(study, after)

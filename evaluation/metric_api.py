@@ -54,6 +54,54 @@ class Attempts(SimpleRateThrottle):
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
 
+class Pictures(serializers.Serializer):
+    """Two picture files, and optionally the name of a version."""
+
+    reference = serializers.FileField()
+    distorted = serializers.FileField()
+    metric = serializers.CharField(max_length=100, required=False, default="")
+
+    def validate(self, given: dict) -> dict:
+        if max(given[name].size for name in ("reference", "distorted")) > MAX_BYTES:
+            raise TooLarge
+        return given
+
+
+def answer(data) -> dict:
+    """The distance of two pictures that were sent, and what measured it.
+
+    Raises DRF's ValidationError and NotFound, TooLarge, NoneInService and CannotRunHere.
+    """
+    given = Pictures(data=data)
+    given.is_valid(raise_exception=True)
+    pictures = given.validated_data
+    version = _version(pictures["metric"])
+    try:
+        found = measure(pictures["reference"].file, pictures["distorted"].file, version)
+    except CannotMeasure as error:
+        raise serializers.ValidationError({error.field: [f"It {error.problem}."]}) from None
+    except VersionUnavailable as error:
+        raise CannotRunHere(str(error)) from None
+    return {
+        "distance": found.distance,
+        "metric": version.name,
+        "sha256": version.sha256,
+        "width": found.width,
+        "height": found.height,
+    }
+
+
+def _version(name: str) -> MetricVersion:
+    if not name:
+        if present := in_service():
+            return present
+        raise NoneInService
+    try:
+        return find_version(name)
+    except UnknownVersion as error:
+        raise NotFound(str(error)) from None
+
+
 class Distance(APIView):
     """POST reference and distorted, two picture files, and optionally the version's name as metric:
     how far apart they are."""
@@ -61,16 +109,6 @@ class Distance(APIView):
     authentication_classes = [SessionAuthentication, BasicAuthentication]
     throttle_classes = [PerUser]
     parser_classes = [MultiPartParser]
-
-    class Input(serializers.Serializer):
-        reference = serializers.FileField()
-        distorted = serializers.FileField()
-        metric = serializers.CharField(max_length=100, required=False, default="")
-
-        def validate(self, given: dict) -> dict:
-            if max(given[name].size for name in ("reference", "distorted")) > MAX_BYTES:
-                raise TooLarge
-            return given
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         with contextlib.suppress(ValueError):
@@ -85,32 +123,4 @@ class Distance(APIView):
         super().perform_authentication(request)
 
     def post(self, request: Request) -> Response:
-        given = self.Input(data=request.data)
-        given.is_valid(raise_exception=True)
-        pictures = given.validated_data
-        version = self.version(pictures["metric"])
-        try:
-            found = measure(pictures["reference"].file, pictures["distorted"].file, version)
-        except CannotMeasure as error:
-            raise serializers.ValidationError({error.field: [f"It {error.problem}."]}) from None
-        except VersionUnavailable as error:
-            raise CannotRunHere(str(error)) from None
-        return Response(
-            {
-                "distance": found.distance,
-                "metric": version.name,
-                "sha256": version.sha256,
-                "width": found.width,
-                "height": found.height,
-            }
-        )
-
-    def version(self, name: str) -> MetricVersion:
-        if not name:
-            if present := in_service():
-                return present
-            raise NoneInService
-        try:
-            return find_version(name)
-        except UnknownVersion as error:
-            raise NotFound(str(error)) from None
+        return Response(answer(request.data))

@@ -5,10 +5,12 @@ from collections import Counter
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 
 from annotation.counts import counts_of_campaign
 from annotation.models import Campaign
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
+from evaluation.api_models import ApiToken, KeptAnswer
 from evaluation.import_models import ImportedJudgments, ImportPreview
 from evaluation.metric_models import (
     DifferenceMap,
@@ -21,16 +23,20 @@ from evaluation.populations import PEOPLE, PILOT, SIMULATED
 from evaluation.sharing_models import SharedLink
 from evaluation.study_files import ACTIVE
 from evaluation.watch_models import IntervalWidth, StoredAnalysis, StudyChange
+from evaluation.webhook_models import Delivery, Webhook
 from projects.models import Project
 
 __all__ = [
     "PEOPLE",
     "PILOT",
     "SIMULATED",
+    "ApiToken",
+    "Delivery",
     "DifferenceMap",
     "ImportPreview",
     "ImportedJudgments",
     "IntervalWidth",
+    "KeptAnswer",
     "MetricVersion",
     "ReconstructionScore",
     "RetrainingRule",
@@ -39,6 +45,7 @@ __all__ = [
     "Study",
     "StudyChange",
     "TrainingRun",
+    "Webhook",
 ]
 
 
@@ -133,6 +140,19 @@ class Study(models.Model):
         if self.pilot is not None and self.pilot.state == Campaign.State.OPEN:
             return self.State.PILOT
         return self.State.ENCODING if self.n_tasks is None else self.State.READY
+
+    @classmethod
+    def in_state(cls, state: str) -> Q:
+        """The studies of which `state` says this, for a query."""
+        draft = Q(campaign__state=Campaign.State.DRAFT)
+        pilots = Q(pilot__isnull=False, pilot__state=Campaign.State.OPEN)
+        if state == cls.State.PILOT:
+            return draft & pilots
+        if state == cls.State.ENCODING:
+            return draft & ~pilots & Q(n_tasks=None)
+        if state == cls.State.READY:
+            return draft & ~pilots & Q(n_tasks__isnull=False)
+        return Q(campaign__state=state)
 
     def judgment_counts(self) -> dict[str, int]:
         """How many judgments of its tasks people gave, and how many simulated annotators; gold

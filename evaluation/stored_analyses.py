@@ -22,6 +22,7 @@ from django.db.models.functions import Coalesce
 from annotation.counts import Counts, counts_of
 from annotation.models import Campaign
 from codecs_registry.leases import LEASE, lease_kept, worker_name
+from evaluation import webhooks
 from evaluation.models import PEOPLE, PILOT, SIMULATED, IntervalWidth, StoredAnalysis, Study
 from evaluation.provenance import provenance
 from evaluation.statistics.options import Options
@@ -157,7 +158,7 @@ def refresh(
             return False
     finally:
         held.update(worker="", lease_ends=None)
-    _note_widths(study, population, stored.id)
+    _tell(study, population, stored.id)
     return True
 
 
@@ -262,11 +263,12 @@ def widths_of(document: dict) -> dict[str, tuple[float | None, str]]:
     return found
 
 
-def _note_widths(study: Study, population: str, stored_id: int) -> None:
+def _tell(study: Study, population: str, stored_id: int) -> None:
     stored = StoredAnalysis.objects.get(id=stored_id)
     if stored.options_sha256 != _digest(Options()):
         return
     document = stored.document
+    webhooks.analysis_ready(study, population=population, n_judgments=stored.n_judgments)
     IntervalWidth.objects.bulk_create(
         (
             IntervalWidth(

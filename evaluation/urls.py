@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from evaluation import (
     annotator_views,
@@ -9,8 +9,10 @@ from evaluation import (
     preview_views,
     result_views,
     sharing_views,
+    token_views,
     views,
     watch_views,
+    webhook_views,
 )
 from evaluation.metric_api import Distance
 
@@ -113,6 +115,25 @@ urlpatterns = [
         "metrics/differences/<int:map_id>.png",
         metric_views.difference_picture,
         name="difference-png",
+    ),
+    path("api/v1/", include("evaluation.api.urls")),
+    path("account/tokens", token_views.tokens, name="tokens"),
+    path("account/tokens/<int:token_id>/revoke", token_views.revoke, name="revoke-token"),
+    path("projects/<slug:slug>/webhooks", webhook_views.webhooks, name="webhooks"),
+    path(
+        "projects/<slug:slug>/webhooks/<int:webhook_id>/change",
+        webhook_views.change,
+        name="change-webhook",
+    ),
+    path(
+        "projects/<slug:slug>/webhooks/<int:webhook_id>/test",
+        webhook_views.send_test,
+        name="test-webhook",
+    ),
+    path(
+        "projects/<slug:slug>/webhooks/<int:webhook_id>/again/<int:delivery_id>",
+        webhook_views.send_again,
+        name="send-again",
     ),
     path("api/distance", Distance.as_view(), name="distance"),
     path("studies/<slug:slug>/report.pdf", result_views.report_pdf, name="report-pdf"),

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
 from annotation.models import Campaign
-from codecs_registry.models import Encode, Reconstruction, SourceImage
+from codecs_registry.models import Collection, Encode, Reconstruction, SourceImage
 from evaluation.models import Study
+from projects.models import Project
 
 
 @contextlib.contextmanager
@@ -21,11 +23,13 @@ def committed_rows(django_db_blocker) -> Iterator[None]:
             yield
         finally:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("ALTER TABLE annotation_judgment DISABLE TRIGGER USER")
-                cursor.execute("DELETE FROM annotation_judgment")
-                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                cursor.execute("ALTER TABLE annotation_judgment ENABLE TRIGGER USER")
-            for model in (Study, Campaign, Reconstruction, Encode, SourceImage):
+                for table in ("annotation_judgment", "projects_auditentry"):
+                    cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+                    cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (one of two)
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            models = (Study, Campaign, Reconstruction, Encode, SourceImage, Collection)
+            for model in (*models, Project, get_user_model()):
                 model.objects.all().delete()
 
 

@@ -13,9 +13,12 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from annotation.models import Export
 from codecs_registry.models import Collection
 from codecs_registry.tasks import encode_owed
-from evaluation import metric_tasks, sharing
+from evaluation import metric_tasks, sharing, webhook_tasks
+from evaluation.api_models import Scope
+from evaluation.api_tokens import make_token
 from evaluation.importing import Reading, import_judgments
 from evaluation.models import DifferenceMap, Study, TrainingRun
+from evaluation.webhooks import make_webhook, send_test
 from projects.access import default_project
 from projects.models import Membership, Project
 from projects.roles import Role
@@ -24,7 +27,7 @@ from tests.metric_factories import metric, stored_version
 
 pytestmark = pytest.mark.django_db
 
-PUBLIC, SIGNED_IN = "public", "signed in"
+PUBLIC, SIGNED_IN, HOLDER = "public", "signed in", "whose it is"
 VIEWER, RESEARCHER, OWNER = Role
 # The least that somebody must be, by the address's name and method; a new address needs a line.
 NEEDED = {
@@ -80,15 +83,61 @@ NEEDED = {
     "POST serve-bundled": RESEARCHER, "POST retraining-rule": RESEARCHER,
     "POST train-now": RESEARCHER, "POST training-retry": RESEARCHER,
     "POST training-discard": RESEARCHER, "POST put-in-service": RESEARCHER,
+    # Of one's own account, and of what a project tells other programs.
+    "GET tokens": SIGNED_IN, "POST tokens": SIGNED_IN, "POST revoke-token": HOLDER,
+    "GET webhooks": RESEARCHER, "POST webhooks": RESEARCHER, "POST change-webhook": RESEARCHER,
+    "POST test-webhook": RESEARCHER, "POST send-again": RESEARCHER,
+    # Of the API; SCOPES says what a token needs besides.
+    "GET api-unknown": PUBLIC, "GET api-docs": SIGNED_IN, "GET api-schema": SIGNED_IN,
+    "GET api-projects": SIGNED_IN, "GET api-codecs": SIGNED_IN, "GET api-collections": SIGNED_IN,
+    "GET api-images": SIGNED_IN, "GET api-studies": SIGNED_IN, "GET api-tokens": SIGNED_IN,
+    "POST api-distance": SIGNED_IN, "GET api-token": HOLDER, "DELETE api-token": HOLDER,
+    "GET api-project": VIEWER, "GET api-members": VIEWER, "GET api-audit": VIEWER,
+    "GET api-webhooks": RESEARCHER, "POST api-webhooks": RESEARCHER,
+    "GET api-webhook": RESEARCHER, "PATCH api-webhook": RESEARCHER,
+    "DELETE api-webhook": RESEARCHER, "POST api-webhook-test": RESEARCHER,
+    "GET api-deliveries": RESEARCHER, "POST api-delivery-again": RESEARCHER,
+    "POST api-collections": RESEARCHER, "GET api-collection": VIEWER, "POST api-upload": RESEARCHER,
+    "GET api-image": VIEWER, "GET api-reconstructions": VIEWER,
+    "POST api-studies": RESEARCHER, "GET api-study": VIEWER, "GET api-progress": VIEWER,
+    "POST api-close": RESEARCHER, "POST api-reopen": RESEARCHER, "POST api-move": RESEARCHER, "POST api-retry": RESEARCHER,
+    "GET api-results": VIEWER, "GET api-judgments": VIEWER,
+    "GET api-annotators": RESEARCHER, "POST api-annotators": RESEARCHER,
+    "DELETE api-annotator": RESEARCHER, "POST api-revoke": RESEARCHER,
+    "POST api-restore": RESEARCHER, "POST api-new-link": RESEARCHER,
+    "GET api-payments": RESEARCHER,
+    "GET api-metrics": VIEWER, "GET api-metric": VIEWER,
+}  # fmt: skip
+READ, JUDGMENTS, ANNOTATORS, WRITE = Scope
+# What a token needs for each address of the API that takes one; None: any will do.
+SCOPES = {
+    "GET api-schema": None, "GET api-tokens": None, "GET api-token": None,
+    "DELETE api-token": None, "GET api-judgments": JUDGMENTS,
+    "GET api-annotators": ANNOTATORS, "POST api-annotators": ANNOTATORS,
+    "DELETE api-annotator": ANNOTATORS, "POST api-revoke": ANNOTATORS,
+    "POST api-restore": ANNOTATORS, "POST api-new-link": ANNOTATORS,
+    "GET api-payments": ANNOTATORS, "POST api-distance": READ,
+    **dict.fromkeys(
+        ("GET api-projects", "GET api-codecs", "GET api-collections", "GET api-images",
+         "GET api-studies", "GET api-project", "GET api-members", "GET api-audit",
+         "GET api-webhooks", "GET api-webhook", "GET api-deliveries", "GET api-collection",
+         "GET api-image", "GET api-reconstructions", "GET api-study", "GET api-progress",
+         "GET api-results", "GET api-metrics", "GET api-metric"), READ),
+    **dict.fromkeys(
+        ("POST api-webhooks", "PATCH api-webhook", "DELETE api-webhook", "POST api-webhook-test",
+         "POST api-delivery-again", "POST api-collections", "POST api-upload", "POST api-studies",
+         "POST api-close", "POST api-reopen", "POST api-move", "POST api-retry"), WRITE),
 }  # fmt: skip
 OF_PROJECTS = {"project", "audit", "project-settings", "add-member", "change-role", "remove-member",
-               "password-link"}  # fmt: skip
+               "password-link", "webhooks", "change-webhook", "test-webhook", "send-again",
+               "api-project", "api-members", "api-audit", "api-webhooks", "api-webhook",
+               "api-webhook-test", "api-deliveries", "api-delivery-again"}  # fmt: skip
 SIGN_IN = "is asked to sign in"
 PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
 # A stranger has a project of their own for them.
 OF_NEW_STUDIES = {"GET new-study", "POST upload", "POST plan-study", "GET collection-pictures",
                   "POST study-file", "POST open-study-file", "GET new-import", "POST new-import",
-                  "GET import-preview", "POST import-preview"}  # fmt: skip
+                  "GET import-preview", "POST import-preview", "POST api-studies", "POST api-collections"}  # fmt: skip
 # Not found by those who may, too.
 WITHOUT_OBJECT = {"GET plot-file", "GET export-file", "GET hardest-picture", "GET metric-pairs",
                   "GET import-failing"}  # fmt: skip
@@ -99,12 +148,15 @@ class World:
     study: Study
     arguments: dict[str, object]
     clients: dict[str, Client]
+    ids: dict[str, int]
+    users: dict
 
 
 @pytest.fixture
 def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     settings.CLOSER_DATA = tmp_path
     monkeypatch.setattr(encode_owed, "delay", lambda: None)  # no worker listens
+    monkeypatch.setattr(webhook_tasks.deliver, "delay", lambda: None)
     monkeypatch.setattr(metric_tasks, "wake", lambda task: None)
     lab = default_project()
     other = Project.objects.create(name="Other", slug="other", trains_metric=False)
@@ -130,6 +182,9 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     annotator = factories.annotator(study.campaign)
     clients["annotator"] = Client()
     clients["annotator"].get(reverse("judge", args=[annotator.token]))
+    hook = make_webhook(lab, "https://example.org/told", ["study.opened"], by=None)
+    told = send_test(hook)
+    token, _ = make_token(users["researcher"], "of the researcher", [READ])
     version = stored_version(metric=metric())
     drawn = DifferenceMap.objects.create(
         version=version, reconstruction=made, picture=source.png, largest=1, distance=1
@@ -167,8 +222,26 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
         "link_id": link.id,
         "kind": "svg",
         "picture_id": source.id,
+        "path": "nothing",
+        "token_id": token.id,
+        "webhook_id": hook.id,
+        "delivery_id": told.id,
     }
-    return World(study, arguments, clients)
+    ids = {
+        "api-collection": Collection.objects.get(name="sea").id,
+        "api-upload": Collection.objects.get(name="sea").id,
+        "api-image": source.id,
+        "api-reconstructions": source.id,
+        "api-annotator": annotator.id,
+        "api-revoke": annotator.id,
+        "api-restore": annotator.id,
+        "api-webhook": hook.id,
+        "api-webhook-test": hook.id,
+        "api-deliveries": hook.id,
+        "api-delivery-again": hook.id,
+        "api-token": token.id,
+    }
+    return World(study, arguments, clients, ids, users)
 
 
 def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
@@ -195,6 +268,8 @@ def test_each_has_what_they_may_and_is_told_nothing_of_the_rest(world, who):
             is_right = status not in (SIGN_IN, 401, 403) and not missing
         elif who in ("anonymous", "annotator"):
             is_right = status in (SIGN_IN, 401, 403)
+        elif needed == HOLDER:
+            is_right = status == 404
         else:
             is_right = status == (404 if who == "stranger" else 403)
         if not is_right:
@@ -207,23 +282,27 @@ def allows(needed: str, who: str) -> bool:
         return True
     if needed == SIGNED_IN:
         return who not in ("anonymous", "annotator")
+    if needed == HOLDER:
+        return who == "researcher"
     roles = {"viewer": VIEWER, "researcher": RESEARCHER, "owner": OWNER}
     return who in roles and roles[who] in Role(needed).or_more
 
 
-def answered(world: World, who: str, method: str, name: str) -> int | str:
-    """The answer's status, or SIGN_IN; whatever it changed is undone."""
-    arguments = world.arguments
+def answered(world: World, who: str, method: str, name: str, secret: str = "") -> int | str:
+    """The answer's status, or SIGN_IN; whatever it changed is undone. secret : a token's."""
+    arguments = world.arguments | {"id": world.ids.get(name)}
     if name in OF_PROJECTS:
         arguments = arguments | {"slug": default_project().slug}
     if name == "welcome":
         arguments = arguments | {"token": world.study.campaign.token}
-    wanted = next(each for each in patterns() if each.name == name).pattern.converters
+    pattern = next(each for each in patterns() if each.name == name).pattern
+    wanted = pattern.converters or pattern.regex.groupindex
     address = reverse(name, kwargs={each: arguments[each] for each in wanted})
     client = Client()
     client.cookies = deepcopy(world.clients[who].cookies)  # signing out changes them
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
     with transaction.atomic():
-        response = client.get(address) if method == "GET" else client.post(address)
+        response = client.generic(method, address, headers=headers)
         transaction.set_rollback(True)
     if response.streaming:
         deque(response.streaming_content, maxlen=0)  # closes the file, too
@@ -235,3 +314,32 @@ def test_a_link_that_is_not_the_annotators_leads_nowhere(world):
     for name in ("judge", "my-data"):
         address = reverse(name, args=[world.arguments["token"]])
         assert Client().get(address[:-3] + "xyz").status_code == 404
+
+
+def test_a_token_opens_what_its_scope_and_its_holders_role_both_allow(world):
+    owned = {name for name in NEEDED if name.split()[1].startswith("api-")}
+    assert set(SCOPES) == owned - {"GET api-unknown", "GET api-docs"}
+    wrong = []
+    for scope in Scope:
+        for who in ("viewer", "owner"):
+            token, secret = make_token(world.users[who], f"{who} {scope}", [scope])
+            world.ids["api-token"] = token.id
+            for address, needed in SCOPES.items():
+                status = answered(world, "anonymous", *address.split(), secret)
+                of_role = NEEDED[address] == HOLDER or allows(NEEDED[address], who)
+                is_open = status not in (401, 403, 404)
+                if is_open != (of_role and needed in (None, scope)):
+                    wrong.append(f"{who}, {scope}: {address}: {status}")
+    assert not wrong
+
+
+def test_a_token_of_one_project_opens_no_other(world, django_user_model):
+    other = Project.objects.get(slug="other")
+    Membership.objects.create(project=other, user=world.users["owner"], role=OWNER)
+    _, secret = make_token(world.users["owner"], "for the other", list(Scope), project=other)
+    found = {
+        address: answered(world, "anonymous", *address.split(), secret)
+        for address in SCOPES
+        if NEEDED[address] in Role.values and address not in OF_NEW_STUDIES
+    }
+    assert set(found.values()) == {404}, found
