@@ -100,7 +100,8 @@ NEEDED = {
     "POST api-collections": RESEARCHER, "GET api-collection": VIEWER, "POST api-upload": RESEARCHER,
     "GET api-image": VIEWER, "GET api-reconstructions": VIEWER,
     "POST api-studies": RESEARCHER, "GET api-study": VIEWER, "GET api-progress": VIEWER,
-    "POST api-close": RESEARCHER, "POST api-reopen": RESEARCHER, "POST api-move": RESEARCHER, "POST api-retry": RESEARCHER,
+    "POST api-close": RESEARCHER, "POST api-reopen": RESEARCHER, "POST api-move": RESEARCHER,
+    "POST api-retry": RESEARCHER,
     "GET api-results": VIEWER, "GET api-judgments": VIEWER,
     "GET api-annotators": RESEARCHER, "POST api-annotators": RESEARCHER,
     "DELETE api-annotator": RESEARCHER, "POST api-revoke": RESEARCHER,
@@ -137,7 +138,8 @@ PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
 # A stranger has a project of their own for them.
 OF_NEW_STUDIES = {"GET new-study", "POST upload", "POST plan-study", "GET collection-pictures",
                   "POST study-file", "POST open-study-file", "GET new-import", "POST new-import",
-                  "GET import-preview", "POST import-preview", "POST api-studies", "POST api-collections"}  # fmt: skip
+                  "GET import-preview", "POST import-preview", "POST api-studies",
+                  "POST api-collections"}  # fmt: skip
 # Not found by those who may, too.
 WITHOUT_OBJECT = {"GET plot-file", "GET export-file", "GET hardest-picture", "GET metric-pairs",
                   "GET import-failing"}  # fmt: skip

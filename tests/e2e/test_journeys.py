@@ -248,10 +248,7 @@ def test_a_study_is_built_judged_stopped_by_its_intervals_reported_and_taken_hom
         )
         if seed == 1:
             page.wait_for_selector("#live figure >> text=widest 95 % interval", timeout=60_000)
-    print(
-        stack.sql("SELECT stratum,n_judgments,widest FROM evaluation_intervalwidth ORDER BY 2")
-    )  # DEBUG
-    page.wait_for_selector("text=This study closed itself", timeout=20_000)
+    page.wait_for_selector("text=This study closed itself", timeout=120_000)
     widths = stack.sql(
         """SELECT w.widest FROM evaluation_intervalwidth w JOIN evaluation_study s
            ON s.id = w.study_id WHERE s.name = 'The desk' AND w.stratum = '0.8'

@@ -21,6 +21,7 @@ import closer
 from codecs_registry.encoding import reconstructions_finished
 from codecs_registry.models import Reconstruction
 from evaluation import launching, public_http, webhook_tasks, webhooks
+from evaluation.changes import NotAllowed
 from evaluation.public_http import NoAnswer, NotPublic, is_public, post
 from evaluation.webhook_models import Delivery, Event, Webhook
 from evaluation.webhooks import CLAIM, MOST_ATTEMPTS, deliver_next, signature, wait_after

@@ -4,6 +4,7 @@ CLOSER_API_CALLS says how many calls are made in all; CLOSER_HYPOTHESIS=fuzz mak
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 
