@@ -181,6 +181,16 @@ def stack(data_folder):
 
 
 @pytest.fixture(scope="session")
+def shared_stack():
+    """For modules whose tests keep to studies of their own: starting one takes a quarter of a
+    minute."""
+    with own_folder() as folder:
+        running = Stack(folder).start()
+        running.make_researcher()
+        yield running
+
+
+@pytest.fixture(scope="session")
 def photographs(tmp_path_factory) -> Path:
     """A folder of three small pictures."""
     folder = tmp_path_factory.mktemp("photographs")

@@ -15,7 +15,6 @@ from PIL import Image
 from psycopg.types.json import Jsonb
 
 from tests import factories
-from tests.e2e.conftest import Stack, own_folder
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("annotator pages")]
 
@@ -39,11 +38,8 @@ AUDIT = {"resultTypes": ["violations"]}
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with own_folder() as folder:
-        running = Stack(folder).start()
-        running.make_researcher()
-        yield running
+def stack(shared_stack):
+    return shared_stack
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Stack, own_folder, wait_for
+from tests.e2e.conftest import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
 
@@ -21,11 +21,8 @@ SOONEST_ANSWER_MS = 300
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with own_folder() as folder:
-        running = Stack(folder).start()
-        running.make_researcher()
-        yield running
+def stack(shared_stack):
+    return shared_stack
 
 
 def wait_for_next(page, shown: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import Stack, own_folder, wait_for
+from tests.e2e.conftest import wait_for
 from tests.e2e.test_journeys import begin, wait_for_next
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
@@ -12,11 +12,8 @@ SOONEST_ANSWER_MS = 320
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with own_folder() as folder:
-        running = Stack(folder).start()
-        running.make_researcher()
-        yield running
+def stack(shared_stack):
+    return shared_stack
 
 
 def launch(stack, photographs, name: str, **keys) -> dict:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests import factories
-from tests.e2e.conftest import Stack, own_folder, wait_for
+from tests.e2e.conftest import wait_for
 from tests.e2e.test_journeys import begin, press_start, wait_for_next
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
@@ -28,9 +28,8 @@ PHONE = {
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with own_folder() as folder:
-        yield Stack(folder).start()
+def stack(shared_stack):
+    return shared_stack
 
 
 def launch(stack, photographs, name: str, **keys) -> str:
