@@ -173,11 +173,13 @@ def _categories(
     """Shares of wins by kind of picture and stratum, or why there are none. A category is a
     collection that holds some of the study's source images and not all of them."""
     names = content_names(study.campaign)
-    held = study.sources.filter(id__in=names).values_list("collections__name", "id")
+    # Pictures are shared by projects, their collections are not.
+    known = Q(collections__project=None) | Q(collections__project=study.project_id)
+    held = study.sources.filter(known, id__in=names, collections__isnull=False)
+    held = held.values_list("collections__name", "id")
     categories = defaultdict(list)
     for collection, source_id in held.order_by("collections__name", "id").distinct():
-        if collection is not None:
-            categories[collection].append(names[source_id])
+        categories[collection].append(names[source_id])
     some = {name: images for name, images in categories.items() if len(images) < len(names)}
     if not some:
         return None, "no collection divides the source images"

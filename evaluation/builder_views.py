@@ -28,6 +28,7 @@ from evaluation.study_fields import data_of
 from evaluation.study_files import InvalidStudy, StudySpecification, parse
 from evaluation.study_form import StudyForm, starting_point
 from evaluation.study_toml import to_toml
+from projects import audit
 from projects.access import current
 from projects.models import Project
 
@@ -169,12 +170,14 @@ def upload(request: HttpRequest, project: Project) -> HttpResponse:
             messages.error(request, " ".join(problems))
         return _go(request, reverse("new-study"))
     result = form.save(project)
+    collection = form.cleaned_data["collection"]
+    if n := len(result.sources):
+        audit.record("added photographs", collection, by=request.user, project=project, n=n)
     for name, reason in result.skipped:
         messages.error(request, f"{name} was skipped: {reason}.")
-    if not result.sources:
+    if not n:
         return _go(request, reverse("new-study"))
-    collection = form.cleaned_data["collection"]
-    messages.success(request, f"{len(result.sources)} photographs are in “{collection}”.")
+    messages.success(request, f"{n} photographs are in “{collection}”.")
     if DRAFT in request.session:
         _keep(request, request.session[DRAFT] | {"images": [collection]})
     return _go(request, f"{reverse('new-study')}?{urlencode({'collection': collection})}")

@@ -40,8 +40,9 @@ def request(study: Study, form: str, population: str = PEOPLE, *, by=None) -> Ex
 
 def delete(study: Study, export: Export, *, by=None) -> None:
     """Forget an export, with its files."""
-    _record(study, "deleted an export", export, by=by)
-    exports.delete(export)
+    with transaction.atomic():
+        _record(study, "deleted an export", export, by=by)
+        exports.delete(export)
 
 
 def _record(study: Study, action: str, export: Export, *, by) -> None:

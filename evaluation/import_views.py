@@ -203,9 +203,9 @@ def _same_address(request: HttpRequest) -> str:
 @require_GET
 def imported(request: HttpRequest, import_id: int) -> HttpResponse:
     """An import: where it came from, and the same results as those of a study."""
-    from evaluation.analysis import analyse_study
     from evaluation.reports import results_context
     from evaluation.statistics.file_formats import FORMATS
+    from evaluation.stored_analyses import newest
 
     found = import_of(request, import_id, Role.VIEWER)
     context = {
@@ -225,8 +225,8 @@ def imported(request: HttpRequest, import_id: int) -> HttpResponse:
     if not context["has_shares_alone"]:
         context |= results_context(analysis, is_simulated=found.is_simulated)
     if found.study and found.study.judgment_counts()[PEOPLE]:
-        own = analyse_study(found.study, population=PEOPLE)
-        context["beside"] = import_results.beside(own, analysis)
+        own = newest(found.study, PEOPLE, now=timezone.now())
+        context["beside"] = import_results.beside(own, analysis) if own else None
     return render(request, "evaluation/import.html", context)
 
 

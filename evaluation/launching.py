@@ -163,7 +163,7 @@ def problems_here(
     except InvalidStudy as error:
         problems |= error.problems
     try:
-        _campaigns_of(specification.not_after)
+        _campaigns_of(specification.not_after, project or default_project())
     except InvalidStudy as error:
         problems |= error.problems
     try:
@@ -219,7 +219,7 @@ def _get_or_create(
                 stored_options=specification.options.as_dict(),
                 seed=specification.seed,
             )
-            campaign.excludes.set(_campaigns_of(specification.not_after))
+            campaign.excludes.set(_campaigns_of(specification.not_after, project))
             study = Study.objects.create(
                 name=specification.name,
                 slug=slug,
@@ -238,9 +238,10 @@ def _get_or_create(
         raise
 
 
-def _campaigns_of(names: list[str]) -> list[Campaign]:
-    """The campaigns of studies by name. Raises InvalidStudy if there is no such study."""
-    found = {each.name: each.campaign for each in Study.objects.filter(name__in=names)}
+def _campaigns_of(names: list[str], project: Project) -> list[Campaign]:
+    """The campaigns of a project's studies by name. Raises InvalidStudy if it has no such study."""
+    studies = Study.objects.filter(project=project, name__in=names).select_related("campaign")
+    found = {each.name: each.campaign for each in studies}
     unknown = [name for name in names if name not in found]
     if unknown:
         raise InvalidStudy({"not_after": f"{unknown[0]!r} is no study here"})

@@ -11,6 +11,7 @@ from typing import Any
 
 from evaluation.citations import CITATIONS, bibtex
 from evaluation.labels import stratum_title
+from evaluation.populations import PILOT
 
 MODELS = {
     "Bradley-Terry": "bradley1952",
@@ -47,6 +48,12 @@ def methods(analysis: dict[str, Any], *, is_simulated: bool = False) -> Methods:
     """The methods of what `analysis.analyse_study` or `analyse_file` returned."""
     found = Methods()
     judged = {name: each for name, each in analysis["strata"].items() if each["n_judgments"]}
+    if any(each["n_judgments"] is None for each in analysis["strata"].values()):
+        found.sentences.append(
+            "The file holds shares of votes without their number, so there is no method to tell "
+            "beyond the shares themselves."
+        )
+        return found
     if not judged:
         found.sentences.append("Nothing was judged yet, so there is no method to tell.")
         return found
@@ -68,6 +75,8 @@ def _asked(found: Methods, analysis: dict, judged: Judged, is_simulated: bool) -
             "The judgments are simulated: a program gave them, and they say nothing about what "
             "people see."
         )
+    if analysis["provenance"].get("population") == PILOT:
+        yield "The judgments are those of a pilot, which is kept apart from the study."
     yield (
         f"{_counted(len(codecs), 'codec')} ({_listed(codecs)}) "
         f"{'was' if len(codecs) == 1 else 'were'} compared at "

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from django.http import Http404
 from rest_framework import serializers, status
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
 from rest_framework.exceptions import APIException, NotFound
@@ -11,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.throttling import SimpleRateThrottle, UserRateThrottle
 from rest_framework.views import APIView
 
+from evaluation.access import require_metric
 from evaluation.measuring import MAX_BYTES, CannotMeasure, measure
 from evaluation.metric_models import MetricVersion
 from evaluation.metric_versions import (
@@ -67,7 +69,7 @@ class Pictures(serializers.Serializer):
         return given
 
 
-def answer(data) -> dict:
+def answer(data, user) -> dict:
     """The distance of two pictures that were sent, and what measured it.
 
     Raises DRF's ValidationError and NotFound, TooLarge, NoneInService and CannotRunHere.
@@ -75,7 +77,7 @@ def answer(data) -> dict:
     given = Pictures(data=data)
     given.is_valid(raise_exception=True)
     pictures = given.validated_data
-    version = _version(pictures["metric"])
+    version = _version(pictures["metric"], user)
     try:
         found = measure(pictures["reference"].file, pictures["distorted"].file, version)
     except CannotMeasure as error:
@@ -91,11 +93,16 @@ def answer(data) -> dict:
     }
 
 
-def _version(name: str) -> MetricVersion:
+def _version(name: str, user) -> MetricVersion:
+    """The version in service is everybody's; the others are for who may know of them."""
     if not name:
         if present := in_service():
             return present
         raise NoneInService
+    try:
+        require_metric(user)
+    except Http404:
+        raise NotFound("There is no such version.") from None
     try:
         return find_version(name)
     except UnknownVersion as error:
@@ -123,4 +130,4 @@ class Distance(APIView):
         super().perform_authentication(request)
 
     def post(self, request: Request) -> Response:
-        return Response(answer(request.data))
+        return Response(answer(request.data, request.user))

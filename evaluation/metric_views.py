@@ -23,6 +23,7 @@ from evaluation.metric_versions import (
 )
 from evaluation.populations import POPULATIONS, SIMULATED
 from evaluation.training_data import judgments, new_judgments
+from projects import audit
 
 State = TrainingRun.State
 
@@ -110,7 +111,9 @@ def set_rule(request: HttpRequest, population: str) -> HttpResponse:
     if not form.is_valid():
         runs = list(TrainingRun.objects.exclude(state=State.FINISHED))
         return _metrics_page(request, runs, form=form, status=422)
-    form.save()
+    with transaction.atomic():
+        kept = form.save()
+        _record(request, "set a rule of training", population, is_on=kept.is_on)
     metric_tasks.wake(metric_tasks.look_for_work)
     messages.success(request, "The rule is kept.")
     return redirect("metrics")
@@ -127,11 +130,17 @@ def train_now(request: HttpRequest, population: str) -> HttpResponse:
     try:
         with transaction.atomic():
             run = ask_by_rule(rule, by=request.user)
+            _record(request, "asked for a training", run.name)
     except IntegrityError:  # training_run_once_a_rule
         messages.info(request, "It is in training already.")
         return redirect("metrics")
     metric_tasks.wake(metric_tasks.train_next)
     return redirect("training", run_id=run.id)
+
+
+def _record(request: HttpRequest, action: str, subject: str, **details: object) -> None:
+    """In the installation's log: the metric is no single project's."""
+    audit.record(action, subject, by=request.user, project=None, **details)
 
 
 def _require_known(population: str) -> None:
@@ -250,7 +259,9 @@ def serve(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _served(request: HttpRequest, found: MetricVersion) -> HttpResponse:
-    put_in_service(found)
+    with transaction.atomic():
+        put_in_service(found)
+        _record(request, "put a metric in service", found.name)
     metric_tasks.wake(metric_tasks.score_reconstructions)
     messages.success(request, f"{found} is in service. Reconstructions are being scored by it.")
     return redirect("metric", name=found.name)

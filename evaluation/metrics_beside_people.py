@@ -16,7 +16,7 @@ from evaluation.metric_versions import in_service
 from evaluation.models import Study
 from evaluation.statistics import Comparisons, NotIdentified
 from evaluation.statistics.comparisons import picture_of
-from evaluation.statistics.metric_agreement import MEASURES, metric_agreement
+from evaluation.statistics.metric_agreement import FEWEST_PAIRS, MEASURES, metric_agreement
 from evaluation.statistics.options import Options
 from evaluation.statistics.ratings import (
     FIRST,
@@ -153,7 +153,8 @@ def _measures(known: list[tuple[float, float, str]], options: Options) -> dict[s
         )
     except NotIdentified as error:
         return {name: absent(error.reason) for name in MEASURES}
-    return {name: asdict(estimate) for name, estimate in found.items()}
+    few = absent(f"a correlation needs {FEWEST_PAIRS} pairs of reconstructions")
+    return {name: asdict(found[name]) if name in found else few for name in MEASURES}
 
 
 def _pairs(judged: Comparisons) -> Iterator[tuple[str, str, str, float]]:

@@ -9,7 +9,7 @@ import vl_convert
 from django.http import Http404, HttpResponse
 
 from evaluation import plots
-from evaluation.reports import SIMULATED_TITLE
+from evaluation.reports import plot_title
 
 TYPES = {
     "svg": "image/svg+xml",
@@ -27,7 +27,7 @@ def plot_response(
     """
     if name not in plots.NAMES or kind not in TYPES:
         raise Http404
-    plot = plots.plot_named(name, document, title=SIMULATED_TITLE if is_simulated else "")
+    plot = plots.plot_named(name, document, title=plot_title(document, is_simulated))
     if plot is None:
         raise Http404
     content = {"svg": plot.svg_file, "png": plot.png_file, "csv": plot.csv_file}[kind]()

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from django.conf import settings
 
 CONNECT_S = 5.0
+MOST_ADDRESSES = 4  # of a host that are tried
 TOTAL_S = 10.0  # from the connection to the answer's last byte that is read
 MOST_BYTES = 10_000  # of the answer
 PORTS = {"http": 80, "https": 443}
@@ -102,8 +103,12 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
 def _connected(found: list[tuple]) -> socket.socket:
     """A connection to the first of the addresses that answers."""
     problem = "no address"
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
+    for family, kind, protocol, _, address in found[:MOST_ADDRESSES]:
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:  # no IPv6 here, say
+            problem = str(error)
+            continue
         sock.settimeout(CONNECT_S)
         try:
             sock.connect(address)

@@ -12,12 +12,13 @@ from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 
 from evaluation.methods import methods
-from evaluation.models import Study
+from evaluation.models import PILOT, Study
 from evaluation.plots import MOST_IMAGES, Plot, all_plots
 from evaluation.question_pictures import KINDS, with_pictures
 
 PLOT_FORMATS = ("svg", "png", "csv")
 SIMULATED_TITLE = "Simulated judgments"
+PILOT_TITLE = "Judgments of the pilot"
 _KIND_TITLES = dict(zip(KINDS, ("Most agreed", "Least agreed"), strict=True))
 
 
@@ -77,8 +78,15 @@ def results_context(
 
 def result_plots(analysis: dict, *, is_simulated: bool) -> list[Plot]:
     """Those of a document; each document's are made once."""
-    title = SIMULATED_TITLE if is_simulated else ""
-    return _plots_of(json.dumps(analysis, allow_nan=False), title)
+    return _plots_of(json.dumps(analysis, allow_nan=False), plot_title(analysis, is_simulated))
+
+
+def plot_title(analysis: dict, is_simulated: bool) -> str:
+    """What must not be lost when a plot is cut out: that it is not of what people judged in the
+    study itself."""
+    if is_simulated:
+        return SIMULATED_TITLE
+    return PILOT_TITLE if analysis["provenance"].get("population") == PILOT else ""
 
 
 @lru_cache(maxsize=16)

@@ -11,7 +11,7 @@ from django.views.decorators.http import condition, require_GET
 
 from codecs_registry.responses import download
 from evaluation.access import study_of
-from evaluation.models import SIMULATED
+from evaluation.models import PEOPLE, PILOT, SIMULATED
 from evaluation.views import newest_results, not_yet
 
 
@@ -31,7 +31,7 @@ def plot_file(request: HttpRequest, slug: str, name: str, kind: str) -> HttpResp
         name=name,
         kind=kind,
         is_simulated=population == SIMULATED,
-        stem=slug,
+        stem=_stem(slug, population),
     )
 
 
@@ -46,8 +46,9 @@ def report_pdf(request: HttpRequest, slug: str) -> HttpResponse:
     population, document = newest_results(request, study)
     if document is None:
         return not_yet(request, study)
-    pdf = made(document, title=study.name, is_simulated=population == SIMULATED)
-    return download([pdf], "application/pdf", f"{slug}-report.pdf")
+    title = f"{study.name}, pilot" if population == PILOT else study.name
+    pdf = made(document, title=title, is_simulated=population == SIMULATED)
+    return download([pdf], "application/pdf", f"{_stem(slug, population)}-report.pdf")
 
 
 @login_required
@@ -63,6 +64,11 @@ def methods_bibtex(request: HttpRequest, slug: str) -> HttpResponse:
         return not_yet(request, study)
     text = methods(document, is_simulated=population == SIMULATED).bibtex
     return download([text], "application/x-bibtex; charset=utf-8", f"{slug}-methods.bib")
+
+
+def _stem(slug: str, population: str) -> str:
+    """Of file names: what is not of people's judgments in the study itself says so."""
+    return slug if population == PEOPLE else f"{slug}-{population}"
 
 
 def _vega_tag(request: HttpRequest) -> str:

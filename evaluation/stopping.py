@@ -1,8 +1,8 @@
 """A study with a target width closes by itself once its intervals are narrow enough.
 
-It does when, at every stratum, there are at least FEWEST judgments and FEWEST_A_PAIR for each pair
-of codecs, there is a scale, and no codec's 95 % interval is wider than the target. That is looked
-at after every stored analysis, so never between two.
+It does when, at every stratum, there are at least FEWEST judgments, each codec took part in at
+least FEWEST_A_CODEC, there is a scale, and no codec's 95 % interval is wider than the target. That
+is looked at after every stored analysis, so never between two.
 
 Stopping at a width leaves scores and the coverage of intervals nearly as they are (Chow and Robbins
 1965, on fixed-width sequential intervals); it does bias p-values (docs/studies.md).
@@ -10,20 +10,20 @@ Stopping at a width leaves scores and the coverage of intervals nearly as they a
 
 from __future__ import annotations
 
-from math import comb
-
 from evaluation import launching
 from evaluation.changes import NotAllowed
 from evaluation.models import PEOPLE, PILOT, Study
 from evaluation.stored_analyses import widths_of
 
 FEWEST = 50
-FEWEST_A_PAIR = 10
+FEWEST_A_CODEC = 20  # comparisons; a pair that active sampling leaves alone needs none
 
 
-def fewest_of(study: Study) -> int:
-    """How many judgments a stratum has at least when the study stops."""
-    return max(FEWEST, FEWEST_A_PAIR * comb(len(study.codecs), 2))
+def is_judged_enough(values: dict) -> bool:
+    """Whether a stratum of a document has as many judgments as an interval needs to be believed.
+    Codecs that nobody judged are in its list of win shares, too."""
+    compared = [each["n"] or 0 for each in values["win_share"]]
+    return (values["n_judgments"] or 0) >= FEWEST and min(compared, default=0) >= FEWEST_A_CODEC
 
 
 def why_narrow(study: Study, document: dict) -> str:
@@ -35,7 +35,7 @@ def why_narrow(study: Study, document: dict) -> str:
     counts = {each: values["n_judgments"] for each, values in document["strata"].items()}
     if any(widest is None or widest > target for widest, _ in widths.values()):
         return ""
-    if min(counts.values()) < fewest_of(study):
+    if not all(is_judged_enough(values) for values in document["strata"].values()):
         return ""
     stratum, (widest, codec) = max(widths.items(), key=lambda each: each[1][0] or 0)
     return (

@@ -1,7 +1,8 @@
 """Analyses as they were made last: pages and downloads show them, and wait for none.
 
 An analysis of a million judgments takes a minute. So it is made by a worker (the `analyse` queue),
-kept, and made anew when there is news: judgments, or a withdrawal. The database says who makes it:
+kept, and made anew when there is news: judgments, a withdrawal, another metric in service or what
+it scored, other code. The database says who makes it:
 a row holds the newest analysis of a population by one choice of options, and the lease of whoever
 makes the next. One that took long is made less often: after BACKOFF times as long as it took. Where
 there are at most SMALL judgments, the page that wants it makes it, so a newcomer needs no worker.
@@ -12,18 +13,29 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import DateTimeField, Q, Value
+from django.db.models import Count, DateTimeField, Q, Value
 from django.db.models.functions import Coalesce
 
 from annotation.counts import Counts, counts_of
 from annotation.models import Campaign
 from codecs_registry.leases import LEASE, lease_kept, worker_name
 from evaluation import webhooks
-from evaluation.models import PEOPLE, PILOT, SIMULATED, IntervalWidth, StoredAnalysis, Study
+from evaluation.metric_versions import in_service
+from evaluation.models import (
+    PEOPLE,
+    PILOT,
+    SIMULATED,
+    IntervalWidth,
+    ReconstructionScore,
+    StoredAnalysis,
+    Study,
+)
 from evaluation.provenance import provenance
 from evaluation.statistics.options import Options
 
@@ -87,7 +99,8 @@ def standing(
     stored = _stored(study.id, population, options)
     if not n and (stored is None or stored.news is None or stored.news == counts.news):
         return Standing(population, None, counts, n)
-    if stored and stored.news == counts.news:
+    basis = _bases([study.id])[study.id]
+    if stored and is_of_now(stored, counts, basis):
         return Standing(population, stored, counts, n)
     is_due_now = stored is None or is_due(stored, now=now)
     if n <= SMALL and (is_due_now or not is_patient):
@@ -102,8 +115,32 @@ def standing(
         and now - stored.asked_at > LEFT_AFTER
     )
     has_one = stored is not None and stored.news is not None
-    is_stale = not has_one or stored.news != counts.news
+    is_stale = not has_one or not is_of_now(stored, counts, basis)
     return Standing(population, stored if has_one else None, counts, n, is_stale, is_left)
+
+
+def is_of_now(stored: StoredAnalysis, counts: Counts, basis: str) -> bool:
+    """Whether an analysis is of all that there is, as it would be made now."""
+    return stored.news == counts.news and stored.basis == basis
+
+
+def _bases(study_ids: Iterable[int]) -> dict[int, str]:
+    """By study, what an analysis hangs on besides judgments: StoredAnalysis.basis."""
+    study_ids = list(study_ids)
+    scores = ReconstructionScore.objects.filter(version__is_in_service=True)
+    scored = Counter(
+        dict(
+            scores.filter(reconstruction__studies__in=study_ids)
+            .values_list("reconstruction__studies")
+            .annotate(n=Count("id"))
+            .order_by()
+        )
+    )
+    version = in_service()
+    code = provenance()["commit"] or ""
+    return {
+        each: f"{code}/{version.sha256 if version else ''}/{scored[each]}" for each in study_ids
+    }
 
 
 def is_due(stored: StoredAnalysis, *, now: datetime) -> bool:
@@ -144,7 +181,8 @@ def refresh(
     try:
         counts = counts_of([campaign.id])[campaign.id]  # before it reads: later ones are news
         stored.refresh_from_db()
-        if stored.news == counts.news:
+        basis = _bases([study.id])[study.id]
+        if is_of_now(stored, counts, basis):
             return False
         if n_of(counts, population) <= SMALL:
             made = _make(study, population, Options(**stored.options))
@@ -152,7 +190,12 @@ def refresh(
             renew = _renewal(stored.id, worker)
             with lease_kept(renew, LEASE, name="lease"):
                 made = _make(study, population, Options(**stored.options))
-        made |= {"news": counts.news, "made_at": now, "n_judgments": n_of(counts, population)}
+        made |= {
+            "news": counts.news,
+            "basis": basis,
+            "made_at": now,
+            "n_judgments": n_of(counts, population),
+        }
         made |= {"asked_at": None, "told_at": None}
         if not held.update(**made):
             return False
@@ -230,6 +273,7 @@ def owed(*, now: datetime) -> list[Key]:
             "text", "facts"
         )
     }
+    bases = _bases(each["id"] for each in studies)
     found = []
     for study in studies:
         for population in (PEOPLE, SIMULATED, PILOT):
@@ -238,7 +282,9 @@ def owed(*, now: datetime) -> list[Key]:
             stored = known.get((study["id"], population))
             if about is None or not (stored or n_of(about, population)):
                 continue
-            if stored is None or (stored.news != about.news and is_due(stored, now=now)):
+            if stored is None or (
+                not is_of_now(stored, about, bases[study["id"]]) and is_due(stored, now=now)
+            ):
                 found.append((study["id"], population))
     return found
 

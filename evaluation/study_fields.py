@@ -154,7 +154,7 @@ def fields() -> dict[str, forms.Field]:
         "budget": _whole("Budget", "The most answers that people give in all. Empty: no limit."),
         "target_width": _number(
             "Stop at intervals of",
-            "Log-odds, as 0.5: the study closes by itself when no codec's 95 % interval is wider. "
+            "Log-odds, as 0.5: the study closes by itself when no score's 95 % interval is wider. "
             "Empty: never.",
         ),
         "gold_share": _number(

@@ -171,6 +171,9 @@ class _Checks(Checks):
         if found is None or found.tzinfo is None:
             self.problem(name, "must be a date, a time and its zone, as in 2026-12-31T18:00:00Z")
             return None
+        if not 2000 <= found.year <= 9000:  # in UTC it may be in a year that no calendar here has
+            self.problem(name, "must be in a year from 2000 to 9000")
+            return None
         return found.isoformat()
 
     def gold(self, options: Options, values: Mapping) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from annotation.models import Withdrawal
 from codecs_registry.encoding import reconstructions_finished
 from evaluation import launching
-from evaluation.models import PILOT, ImportedJudgments, StoredAnalysis, Study
+from evaluation.models import PILOT, ImportedJudgments, IntervalWidth, StoredAnalysis, Study
 
 
 @shared_task
@@ -72,7 +72,9 @@ def advance_waiting_studies(*, reconstruction_ids: list[int], **_: object) -> No
 
 @receiver(post_save, sender=Withdrawal)
 def forget_who_withdrew(*, instance: Withdrawal, **_: object) -> None:
-    """An analysis names annotators, so it goes with the one who goes."""
+    """An analysis names annotators, so it goes with the one who goes, and how wide intervals were
+    with their judgments, too."""
     of_study = Q(study__campaign=instance.campaign_id) & ~Q(population=PILOT)
     of_pilot = Q(study__pilot=instance.campaign_id, population=PILOT)
-    StoredAnalysis.objects.filter(of_study | of_pilot).delete()
+    for kept in (StoredAnalysis, IntervalWidth):
+        kept.objects.filter(of_study | of_pilot).delete()

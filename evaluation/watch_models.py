@@ -57,6 +57,12 @@ class StoredAnalysis(models.Model):
     news = models.BigIntegerField(
         null=True, help_text="What annotation.counts said when it began; empty: none was made yet."
     )
+    basis = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="What else it hangs on: the code, the metric in service, how much it has scored.",
+    )
     # Text: a JSON column would put the keys in an order of its own, strata too.
     text = models.TextField(blank=True, help_text="What `analyse --json` prints.")
     n_judgments = models.PositiveIntegerField(default=0)

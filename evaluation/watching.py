@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
+from math import ceil
 
 from django.db import connection
 
@@ -63,12 +64,15 @@ MEDIAN = f"SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY j.response_ms) {_O
 class Left:
     """What a study still takes.
 
-    judgments : that are wanted and not given. hours : of annotators, at `each_s` seconds a
-    judgment, which are the study's own median where `is_own`. cost : in `currency`, None where pay
-    is not known. done_at : when it is done at the pace of the last hour, None where nobody judged.
+    judgments : that are wanted and not given. asked : these, with the gold tasks and repeats that
+    come among them. hours : of annotators, at `each_s` seconds for each that is asked, which are
+    the study's own median where `is_own`. cost : in `currency`, None where pay is not known.
+    done_at : when it is done at the pace of the last bins that cover an hour, None where nobody
+    judged in them.
     """
 
     judgments: int
+    asked: int
     each_s: float
     is_own: bool
     hours: float
@@ -82,7 +86,9 @@ def left(study: Study, counts: Counts, about: dict, *, population: str, now: dat
     campaign = study.campaign
     given = counts.simulated if population == SIMULATED else counts.people
     judgments = max(0, (study.n_tasks or 0) * campaign.judgments_per_task - given)
+    asked = ceil(judgments / (1 - campaign.gold_share - campaign.repeat_share))
     if population == PEOPLE and campaign.budget_left is not None:
+        asked = min(asked, campaign.budget_left)
         judgments = min(judgments, campaign.budget_left)
     median_ms = about.get("median_ms")
     is_own = median_ms is not None and given >= FEWEST_TIMED
@@ -92,10 +98,11 @@ def left(study: Study, counts: Counts, about: dict, *, population: str, now: dat
     pace = _per_hour(about, now=now)
     return Left(
         judgments=judgments,
+        asked=asked,
         each_s=each_s,
         is_own=is_own,
-        hours=judgments * each_s / 3600,
-        cost=Decimal(crowd.pay) * judgments if is_paid else None,
+        hours=asked * each_s / 3600,
+        cost=Decimal(crowd.pay) * asked if is_paid else None,
         currency=crowd.currency,
         done_at=now + timedelta(hours=judgments / pace) if pace and judgments else None,
     )
@@ -105,10 +112,13 @@ def _per_hour(about: dict, *, now: datetime) -> float:
     """Judgments an hour, of the last bins that cover an hour."""
     if not about.get("per_bin"):
         return 0.0
-    size = timedelta(seconds=about["bin_s"])
-    hours = max(size, timedelta(hours=1))
-    recent = [n for at, n in about["per_bin"] if datetime.fromisoformat(at) > now - hours - size]
-    return sum(recent) / (hours / timedelta(hours=1))
+    size, hour = timedelta(seconds=about["bin_s"]), timedelta(hours=1)
+    bins = [(datetime.fromisoformat(at), n) for at, n in about["per_bin"]]
+    first = bins[0][0]
+    # From the start of the bin that the beginning of the last hour lies in; empty bins are not
+    # listed, and are time all the same. A study that just began has had its hour, too.
+    begin = max(first, first + (now - hour - first) // size * size)
+    return sum(n for at, n in bins if at >= begin) / (max(now - begin, hour) / hour)
 
 
 @dataclass(frozen=True)

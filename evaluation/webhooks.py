@@ -17,6 +17,7 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -69,7 +70,7 @@ def make_webhook(project: Project, url: str, events: Iterable[str], *, by) -> We
                 secret=f"whsec_{secrets.token_urlsafe(32)}",
                 made_by=by,
             )
-            audit.record("made a webhook", url, by=by, project=project, events=made.events)
+            _record("made a webhook", made, by=by, events=made.events)
             return made
     except IntegrityError:
         raise CannotKeep("url", "There is a webhook with this address already.") from None
@@ -86,15 +87,22 @@ def change_webhook(webhook: Webhook, changes: dict, *, by) -> None:
     try:
         with transaction.atomic():
             webhook.save(update_fields=list(changes))
-            audit.record("changed a webhook", webhook, by=by, project=webhook.project, **changes)
+            told = {name: value for name, value in changes.items() if name != "url"}
+            _record("changed a webhook", webhook, by=by, **told)
     except IntegrityError:
         raise CannotKeep("url", "There is a webhook with this address already.") from None
 
 
 @transaction.atomic
 def remove_webhook(webhook: Webhook, *, by) -> None:
-    audit.record("removed a webhook", webhook, by=by, project=webhook.project)
+    _record("removed a webhook", webhook, by=by)
     webhook.delete()
+
+
+def _record(action: str, webhook: Webhook, *, by, **details: object) -> None:
+    # Of its address the host alone: the rest is often a secret, and viewers read the log.
+    host = urlsplit(webhook.url).hostname
+    audit.record(action, f"{webhook.id} at {host}", by=by, project=webhook.project, **details)
 
 
 def _check(url: str) -> None:
@@ -284,6 +292,8 @@ def _claim(now: datetime) -> Delivery | None:
     due = Delivery.objects.filter(
         state=State.WAITING, next_try_at__lte=now, webhook__is_active=True
     )
+    # One whose worker died each time, whatever it died of.
+    due.filter(attempts__gte=MOST_ATTEMPTS).update(state=State.FAILED)
     with transaction.atomic():
         found = (
             due.select_for_update(of=("self",), skip_locked=True)

@@ -65,4 +65,5 @@ def default_project() -> Project:
     """The project of what commands make without naming one: the oldest, which came with the
     installation unless it was deleted since."""
     known = Project.objects.order_by("id").first()
-    return known or Project.objects.get_or_create(slug="lab", defaults={"name": "Lab"})[0]
+    defaults = {"name": "Lab", "trains_metric": True}
+    return known or Project.objects.get_or_create(slug="lab", defaults=defaults)[0]

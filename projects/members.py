@@ -44,10 +44,15 @@ def add_member(project: Project, username: str, role: Role, *, by, email: str = 
         user.set_unusable_password()
         user.save()
     _, joined = Membership.objects.get_or_create(
-        project=project, user=user, defaults={"role": role}
+        project=project, user=user, defaults={"role": role, "made_account": is_new}
     )
     if not joined:
         raise CannotChange(f"{username} takes part already.")
+    if not is_new and is_unused(user):
+        # Whoever made it may hold the link to it, and would come in under this name.
+        raise CannotChange(
+            f"{username} has an account that was never used. Add them once they have signed in."
+        )
     audit.record("added a member", user, by=by, project=project, role=role)
     return user, is_new
 
@@ -79,10 +84,21 @@ def _keep_an_owner(leaving: Membership) -> None:
         raise CannotChange("A project needs an owner: make somebody else one first.")
 
 
-def password_link(user) -> str:
-    """The path of a page where somebody sets the first password of their account, once, within
-    PASSWORD_RESET_TIMEOUT. Raises CannotChange if the account was used: it is theirs alone."""
-    if user.last_login is not None or user.has_usable_password():
-        raise CannotChange(f"{user} has signed in before: their password is theirs alone.")
+def is_unused(user) -> bool:
+    """Whether nobody has signed in by an account, and nobody can yet."""
+    return user.last_login is None and not user.has_usable_password()
+
+
+def password_link(membership: Membership) -> str:
+    """The path of a page where a member sets the first password of their account, once, within
+    PASSWORD_RESET_TIMEOUT.
+
+    Raises CannotChange if the account was used, or was not made for this membership alone: it is
+    theirs, or others have plans with it.
+    """
+    user = membership.user
+    is_theirs = not is_unused(user) or user.is_superuser
+    if is_theirs or not membership.made_account or user.memberships.count() > 1:
+        raise CannotChange(f"{user} has an account already: their password is theirs alone.")
     name = urlsafe_base64_encode(force_bytes(user.pk))
     return reverse("set-password", args=[name, default_token_generator.make_token(user)])

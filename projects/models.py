@@ -15,7 +15,7 @@ class Project(models.Model):
     name = models.CharField(max_length=100, unique=True)
     slug = models.SlugField(max_length=100, unique=True)
     trains_metric = models.BooleanField(
-        default=True,
+        default=False,
         help_text="Its judgments train the installation's metric. Members of all such projects see "
         "the metric's pages, with pairs of pictures that it was trained on.",
     )
@@ -37,6 +37,9 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role)
+    made_account = models.BooleanField(
+        default=False, help_text="The account was made for it: its owners hand on a link to it."
+    )
     since = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -26,6 +26,7 @@ from projects.models import Identity
 
 TIMEOUT_S = 10
 KEPT_S = 3600  # what discovery found
+DOWN_S = 30  # until a provider that did not answer is asked again
 ENDPOINTS = {
     "OIDC_OP_AUTHORIZATION_ENDPOINT": "authorization_endpoint",
     "OIDC_OP_TOKEN_ENDPOINT": "token_endpoint",
@@ -45,9 +46,11 @@ def discover() -> dict:
     Raises ProviderUnavailable.
     """
     issuer = settings.OIDC_ISSUER
-    key = f"oidc-metadata/{issuer}"
+    key, down = f"oidc-metadata/{issuer}", f"oidc-down/{issuer}"
     if (known := cache.get(key)) is not None:
         return known
+    if problem := cache.get(down):
+        raise ProviderUnavailable(problem)
     try:
         response = requests.get(
             f"{issuer.rstrip('/')}/.well-known/openid-configuration", timeout=TIMEOUT_S
@@ -57,7 +60,8 @@ def discover() -> dict:
         if found["issuer"] != issuer or not all(found[each] for each in ENDPOINTS.values()):
             raise ProviderUnavailable(f"the provider says that it is {found['issuer']!r}")
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        raise ProviderUnavailable(f"the provider cannot be asked: {error}") from error
+        cache.set(down, problem := f"the provider cannot be asked: {error}", DOWN_S)
+        raise ProviderUnavailable(problem) from error
     cache.set(key, found, KEPT_S)
     return found
 
@@ -76,10 +80,18 @@ class OrganisationBackend(_Configured, OIDCAuthenticationBackend):
     """Finds or makes the account of somebody whom the provider vouches for."""
 
     def __init__(self) -> None:
-        # The library asks for its settings here, also where nobody signs in by it.
-        if settings.OIDC_ISSUER:
-            super().__init__()
+        # Django makes one of every backend for every request of who is signed in, so nothing is
+        # asked of the provider here, as the library's own would.
         self.UserModel = get_user_model()
+        self.OIDC_RP_CLIENT_ID = settings.OIDC_RP_CLIENT_ID
+        self.OIDC_RP_CLIENT_SECRET = settings.OIDC_RP_CLIENT_SECRET
+        self.OIDC_RP_SIGN_ALGO = settings.OIDC_RP_SIGN_ALGO
+        self.OIDC_RP_IDP_SIGN_KEY = None
+
+    def __getattr__(self, name: str) -> object:
+        if name in ENDPOINTS:
+            return self.get_settings(name)
+        raise AttributeError(name)
 
     def authenticate(self, request: HttpRequest | None, **given):
         if not settings.OIDC_ISSUER or request is None or "nonce" not in given:

@@ -4,7 +4,9 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import PasswordResetConfirmView
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
@@ -15,7 +17,7 @@ from projects import audit, members
 from projects.access import CURRENT, may, projects_of, require
 from projects.forms import MemberForm, ProjectForm, RoleForm, SettingsForm
 from projects.members import CannotChange
-from projects.models import Project
+from projects.models import Membership, Project
 from projects.roles import Role
 
 ENTRIES_A_PAGE = 50
@@ -96,15 +98,17 @@ def audit_log(request: HttpRequest, slug: str) -> HttpResponse:
 def change_settings(request: HttpRequest, slug: str) -> HttpResponse:
     found = _project(request, slug, Role.OWNER)
     form = SettingsForm(request.POST, instance=found)
+    trained = found.trains_metric
     if form.is_valid():
-        changed = form.save()
-        audit.record(
-            "changed settings",
-            changed,
-            by=request.user,
-            project=changed,
-            trains_metric=changed.trains_metric,
-        )
+        trains = form.cleaned_data["trains_metric"]
+        # Its members see pairs of all projects that train the metric, and put versions in service.
+        if trains and not trained and not request.user.is_superuser:
+            raise PermissionDenied("An administrator lets a project train the metric.")
+        with transaction.atomic():
+            form.save()
+            audit.record(
+                "changed settings", found, by=request.user, project=found, trains_metric=trains
+            )
         messages.success(request, "The settings are kept.")
     return redirect("project", slug=slug)
 
@@ -121,7 +125,7 @@ def add_member(request: HttpRequest, slug: str) -> HttpResponse:
             form.add_error("username", str(error))
         else:
             if is_new:
-                _show_link(request, user)
+                _show_link(request, found.memberships.get(user=user))
             messages.success(request, f"{user} takes part.")
             return redirect("project", slug=slug)
     return _page(request, found, form=form, status=422)
@@ -157,16 +161,16 @@ def password_link(request: HttpRequest, slug: str, user_id: int) -> HttpResponse
     found = _project(request, slug, Role.OWNER)
     membership = get_object_or_404(found.memberships, user=user_id)
     try:
-        _show_link(request, membership.user)
+        _show_link(request, membership)
     except CannotChange as error:
         messages.error(request, str(error))
     return redirect("project", slug=slug)
 
 
-def _show_link(request: HttpRequest, user) -> None:
+def _show_link(request: HttpRequest, membership: Membership) -> None:
     """On the next page, once, to who asked for it."""
-    link = settings.CLOSER_URL + members.password_link(user)
-    request.session["password_link"] = [user.get_username(), link]
+    link = settings.CLOSER_URL + members.password_link(membership)
+    request.session["password_link"] = [membership.user.get_username(), link]
 
 
 def _told(request: HttpRequest, change, *given: object) -> None:

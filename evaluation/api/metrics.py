@@ -107,4 +107,4 @@ class Distance(Endpoint):
         PNG, JPEG, WebP, TIFF or AVIF, of equal size, at most 2.2 megapixels and 20 MB each. It
         changes nothing. /api/distance is the same with a name and a password in place of a token.
         """
-        return Response(metric_api.answer(request.data))
+        return Response(metric_api.answer(request.data, self.user))

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.signals import got_request_exception
+from django.db import OperationalError
 from django.http import Http404, HttpResponse
 from django.http.multipartparser import MultiPartParserError, TooManyFilesSent
 from rest_framework import serializers
@@ -134,6 +135,9 @@ def handle(error: Exception, context: dict) -> HttpResponse:
         if error.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             response["Retry-After"] = str(max(1, round(error.wait or RETRY_S)))
         return response
+    if isinstance(error, OperationalError):  # two changes that waited for each other, say
+        logger.warning("%s", error)
+        return problem(503, "Somebody changed the same at the same moment: try again.")
     request = context["request"]._request
     got_request_exception.send(sender=handle, request=request)
     logger.error("%s %s", request.method, request.path, exc_info=error)

@@ -9,7 +9,7 @@ def give(apps, schema_editor) -> None:
     users = apps.get_model(*settings.AUTH_USER_MODEL.split(".")).objects.all()
     if studies.exists() or users.exists():
         projects = apps.get_model("projects", "Project").objects
-        lab, _ = projects.get_or_create(slug="lab", defaults={"name": "Lab"})
+        lab, _ = projects.get_or_create(slug="lab", defaults={"name": "Lab", "trains_metric": True})
         memberships = apps.get_model("projects", "Membership").objects
         for user in users:
             memberships.get_or_create(project=lab, user=user, defaults={"role": "owner"})

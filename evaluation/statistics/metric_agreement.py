@@ -15,6 +15,7 @@ from evaluation.statistics.resampling import bootstrap_estimate
 CORRELATIONS = ("pearson", "spearman", "kendall")
 TWO_AFC = "two_afc"
 MEASURES = (*CORRELATIONS, TWO_AFC)
+FEWEST_PAIRS = 3  # each enters both ways, so that one alone is a line
 _BLOCK = 256  # resamples, or pairs, at a time: bounds memory
 
 
@@ -83,6 +84,7 @@ def metric_agreement(
             rng=rng(),
         )
         for name in MEASURES
+        if name == TWO_AFC or len(d) >= FEWEST_PAIRS
     }
 
 

@@ -28,6 +28,7 @@ NO_VOTES = "the file tells shares of votes, and not of how many votes they are"
 ROUNDING = 0.005 + 1e-9
 """Of shares in files: two decimals at least."""
 NOBODY = "the file does not say who judged"
+NO_SIDES = "the file does not tell on which side what was shown"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,6 +147,11 @@ def without_annotators(document: Document) -> Document:
         fit = stratum["scale_fit"]
         for reason in ("model_reason", "interval_reason") if fit else ():
             fit[reason] = fit[reason] and NOBODY
+        if fit:
+            fit["side_effect"] = absent(NO_SIDES)
+        questions = stratum["questions"]
+        for reason in ("most_agreed_reason", "least_agreed_reason"):
+            questions[reason] = questions[reason] and NOBODY
     return document | {"annotators": [], "annotators_reason": NOBODY}
 
 

@@ -6,7 +6,7 @@ from django.db import migrations
 def make(apps, schema_editor) -> None:
     projects = apps.get_model("projects", "Project").objects
     if not projects.exists():
-        projects.create(name="Lab", slug="lab")
+        projects.create(name="Lab", slug="lab", trains_metric=True)
 
 
 class Migration(migrations.Migration):

@@ -91,7 +91,14 @@ def test_it_goes_on_while_an_interval_is_wide_or_judgments_are_few():
         refresh(study, PEOPLE, now=NOW)
         study.refresh_from_db()
         assert study.state == Study.State.OPEN
-    assert stopping.fewest_of(few) == 50
+
+
+def test_it_goes_on_while_a_codec_was_hardly_compared():
+    enough = {"n": stopping.FEWEST_A_CODEC}
+    stratum = {"n_judgments": stopping.FEWEST, "win_share": [enough, enough]}
+    assert stopping.is_judged_enough(stratum)
+    assert not stopping.is_judged_enough(stratum | {"n_judgments": stopping.FEWEST - 1})
+    assert not stopping.is_judged_enough(stratum | {"win_share": [enough, {"n": 0}]})
 
 
 def test_it_goes_on_while_one_bit_rate_has_no_scale():

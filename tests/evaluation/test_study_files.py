@@ -184,6 +184,7 @@ def test_a_codec_that_cannot_be_used_here_is_refused_with_the_reason(monkeypatch
         ("budget", 0),
         ("closes_at", "tomorrow"),
         ("closes_at", "2026-12-31T18:00"),
+        ("closes_at", "9999-12-31T23:59:59-14:00"),
         ("not_after", "Sea"),
         ("repeat_share", "0"),
         ("judgments_per_task", 0),

@@ -191,6 +191,22 @@ def test_what_is_left_is_told_in_judgments_hours_and_pay():
     assert left(SIMULATED).cost is None
 
 
+def test_gold_tasks_and_repeats_take_time_and_pay_too():
+    study = factories.study(judgments_per_task=30, crowd={"pay": 0.1}, repeat_share=0.25)
+    counts = counts_of_campaign(study.campaign_id)
+    left = watching.left(study, counts, {}, population=PEOPLE, now=NOW)
+    assert (left.judgments, left.asked, left.cost) == (60, 80, Decimal("8.0"))
+
+
+def test_the_pace_counts_the_hours_in_which_nobody_judged():
+    study = factories.study(judgments_per_task=300)
+    per_bin = [[(NOW - timedelta(hours=hours)).isoformat(), 100] for hours in (48, 24)]
+    about = {"bin_s": 24 * 3600, "per_bin": per_bin, "median_ms": None}
+    counts = counts_of_campaign(study.campaign_id)
+    left = watching.left(study, counts, about, population=PEOPLE, now=NOW - timedelta(minutes=1))
+    assert left.done_at - NOW == pytest.approx(timedelta(hours=600 * 24 / 100), rel=0.01)
+
+
 def test_a_budget_says_what_is_left_where_it_is_less():
     study = factories.study(judgments_per_task=30, budget=10)
     counts = counts_of_campaign(study.campaign_id)

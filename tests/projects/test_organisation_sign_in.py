@@ -207,6 +207,18 @@ def test_a_provider_that_does_not_answer_is_said_kindly(client, settings):
     assert "does not answer" in response.content.decode()
 
 
+def test_while_it_does_not_answer_everybody_else_goes_on(
+    client, provider, settings, django_user_model
+):
+    sign_in(client)
+    django_user_model.objects.create_user("bob", password="a long password")
+    cache.clear()
+    settings.OIDC_ISSUER = "http://127.0.0.1:9"
+    assert client.get(reverse("projects")).status_code == 200, "who came through it before"
+    given = {"username": "bob", "password": "a long password"}
+    assert client.post(reverse("login"), given).url == reverse("studies")
+
+
 def test_without_one_nothing_is_said_of_it(client):
     assert "organisation" not in client.get(reverse("login")).content.decode()
     assert client.get(reverse("sign-in-elsewhere")).status_code == 404

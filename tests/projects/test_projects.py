@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from codecs_registry.models import Collection, SourceImage
 from evaluation.models import Study
+from evaluation.study_files import InvalidStudy
 from projects import audit, members
 from projects.access import default_project, projects_of
 from projects.members import CannotChange
@@ -134,6 +135,30 @@ def test_who_takes_part_already_is_not_added_again(as_researcher, person):
     assert Membership.objects.get(user__username="ada").role == Role.VIEWER
 
 
+def test_a_link_leads_only_to_an_account_that_was_made_for_the_project(client, person, lab):
+    """Else anybody could make a project, add who was invited elsewhere, and come in as them."""
+    members.add_member(lab, "ada", Role.OWNER, by=None)
+    mallory = person("mallory")
+    other = members.create_project("Mallory's", by=mallory)
+    with pytest.raises(CannotChange, match="was never used"):
+        members.add_member(other, "ada", Role.VIEWER, by=mallory)
+    ada = Membership.objects.get(user__username="ada").user
+    Membership.objects.create(project=other, user=ada, role=Role.VIEWER)
+    for membership in ada.memberships.all():
+        with pytest.raises(CannotChange, match="theirs alone"):
+            members.password_link(membership)
+
+
+def test_no_link_leads_to_an_administrators_account(person, lab):
+    root = person("root", Role.VIEWER)
+    root.is_superuser = True
+    root.set_unusable_password()
+    root.save()
+    Membership.objects.update(made_account=True)
+    with pytest.raises(CannotChange, match="theirs alone"):
+        members.password_link(root.memberships.get())
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -244,6 +269,38 @@ def test_judgments_of_a_project_that_does_not_share_train_no_metric(as_researche
     assert judgments("people").count() == 0
     assert judgments("people", study).count() == judged
     assert as_researcher.get(reverse("metrics")).status_code == 404
+    again = as_researcher.post(
+        reverse("project-settings", args=[study.project.slug]), {"trains_metric": "on"}
+    )
+    assert again.status_code == 403, "an administrator says who shares the metric"
+
+
+def test_who_makes_a_project_gets_no_say_over_the_metric(client, person):
+    client.force_login(person("mallory"))
+    client.post(reverse("projects"), {"name": "Mine"})
+    assert client.get(reverse("metrics")).status_code == 404
+    assert client.post(reverse("train-now", args=["people"])).status_code == 404
+
+
+def test_studies_of_another_project_cannot_be_excluded_nor_found_out(person):
+    other = members.create_project("Other lab", by=person("eve"))
+    factories.study("Secret")
+    Study.objects.update(project=other)
+    with pytest.raises(InvalidStudy, match="'Secret' is no study here"):
+        factories.study("Mine", not_after=["Secret"])
+
+
+def test_collections_of_another_project_are_no_categories(person):
+    from evaluation.analysis import analyse_study
+
+    other = members.create_project("Other lab", by=person("eve"))
+    study = factories.study(sources=2)
+    factories.judge_all(factories.annotator(study.campaign))
+    for project, name in ((other, "rejected by a client"), (study.project, "sea")):
+        Collection.objects.create(name=name, project=project).sources.add(study.sources.first())
+    found = analyse_study(study, population="people")
+    shown = {each["category"] for rows in found["categories"].values() for each in rows}
+    assert shown == {"sea"}
 
 
 # The log.

@@ -113,5 +113,5 @@ def _lines(plan: Plan):
         here = "  <- this plan" if row == plan.foretold.at else ""
         yield (
             f"{row.judgments_per_pair} a pair",
-            f"interval {width} log-odds, power {row.power.value:.0%}{here}",
+            f"interval of a difference {width} log-odds, power {row.power.value:.0%}{here}",
         )

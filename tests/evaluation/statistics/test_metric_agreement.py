@@ -54,6 +54,10 @@ def test_the_2afc_score_is_that_of_a_worked_example():
     assert agreement([1.0, 2.0], [0.75, 1.0])["two_afc"].value == pytest.approx(0.875)
 
 
+def test_two_pairs_have_a_2afc_score_and_no_correlation():
+    assert set(agreement([1.0, 2.0], [0.75, 1.0])) == {"two_afc"}
+
+
 @given(st.integers(0, 10_000), st.integers(0, 59))
 def test_which_of_two_comes_first_changes_nothing(seed, at):
     d, share, contents = study(60, seed=seed)
