@@ -52,6 +52,8 @@ def judged_in_bulk(judgments: int, *, sources: int = SOURCES) -> Campaign:
                WHERE a.campaign_id = %s LIMIT %s""",
             [campaign.id, campaign.id, judgments],
         )
+        # A trigger looks up each judgment's assignment, by a plan that was made when there were few.
+        cursor.execute("ANALYZE annotation_assignment")
         cursor.execute(
             """INSERT INTO annotation_judgment
                    (assignment_id, ranks, response_ms, viewing, events, judged_at)
