@@ -52,7 +52,7 @@ def judged_in_bulk(judgments: int, *, sources: int = SOURCES) -> Campaign:
                WHERE a.campaign_id = %s LIMIT %s""",
             [campaign.id, campaign.id, judgments],
         )
-        # A trigger looks up each judgment's assignment, by a plan that was made when there were few.
+        # A trigger looks up each one's assignment, by a plan that was made when there were few.
         cursor.execute("ANALYZE annotation_assignment")
         cursor.execute(
             """INSERT INTO annotation_judgment
