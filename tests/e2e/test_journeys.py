@@ -123,6 +123,7 @@ def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_jus
 
     sign_in(page, stack)
     page.click("text=Journey")
+    page.wait_for_load_state()  # all of a long page
     assert page.is_visible("text=6 of 6 wanted")
     shown_wins = Counter()
     for panel in page.query_selector_all("section[aria-labelledby^=stratum]"):
