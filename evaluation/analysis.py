@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import combinations
+from math import fsum
 
-from django.db.models import Avg, Count, Max, Min, Q
+from django.db.models import Count, Max, Min, Q
 
 from annotation.kinds import Ranking
 from annotation.records import JudgmentRecord, content_names, judgment_records
@@ -144,17 +145,18 @@ def _name_all(stratum: dict, codecs: list[str]) -> None:
 
 def _rates(study: Study) -> dict[str, list[dict]]:
     """By stratum and codec: the bits per pixel that its reconstructions have, and of how many."""
+    found = defaultdict(list)
+    ready = study.reconstructions.filter(state="ready").order_by()
+    for bpp, codec, actual in ready.values_list("target_bpp", "codec", "actual_bpp"):
+        found[stratum_name(bpp), codec].append(actual)
     measured = {
-        (stratum_name(row["target_bpp"]), row["codec"]): row
-        for row in study.reconstructions.filter(state="ready")
-        .order_by()
-        .values("target_bpp", "codec")
-        .annotate(
-            n=Count("id"),
-            mean=Avg("actual_bpp"),
-            lowest=Min("actual_bpp"),
-            highest=Max("actual_bpp"),
-        )
+        key: {
+            "n": len(rates),
+            "mean": fsum(rates) / len(rates),  # in whatever order they come, the same
+            "lowest": min(rates),
+            "highest": max(rates),
+        }
+        for key, rates in found.items()
     }
     nothing = {"n": 0, "mean": None, "lowest": None, "highest": None}
     return {

@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.e2e.conftest import Stack, own_folder
 from tests.e2e.test_journeys import sign_in
 
-pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("registry")]
 
 
 @pytest.fixture(scope="module")
-def stack(shared_stack, photographs):
-    shared_stack.launch_study("Close", photographs, bpp=[0.5, 1.5])
-    return shared_stack
+def stack(photographs):
+    with own_folder() as folder:
+        running = Stack(folder).start()
+        running.make_researcher()
+        running.launch_study("Close", photographs, bpp=[0.5, 1.5])
+        yield running
 
 
 @pytest.fixture
