@@ -6,13 +6,13 @@ from functools import wraps
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 
 from evaluation.models import Study
-from projects.access import projects_of, require
+from projects.access import current, projects_of, require
 from projects.roles import Role
 
-__all__ = ["Role", "for_the_metric", "require_metric", "study_of"]
+__all__ = ["Role", "for_the_metric", "in_project", "require_metric", "study_of"]
 
 
 def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study:
@@ -45,6 +45,22 @@ def for_the_metric(role: Role = Role.VIEWER) -> Callable:
         def checked(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             require_metric(request.user, role)
             return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def in_project(role: Role = Role.VIEWER) -> Callable:
+    """A view of the project that somebody looks at, which it is given, for those with this role in
+    it. Who is in none is led to where they can be."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @login_required
+        @wraps(view)
+        def checked(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            project = current(request, role)
+            return view(request, project, *args, **kwargs) if project else redirect("projects")
 
         return checked
 

@@ -3,12 +3,10 @@
 What was typed is kept in the session, so that no reload and no failed upload loses it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import wraps
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -21,7 +19,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from codecs_registry.models import Collection, SourceImage
 from evaluation import launching
-from evaluation.access import Role, study_of
+from evaluation.access import Role, in_project, study_of
 from evaluation.forms import UploadForm
 from evaluation.models import Study
 from evaluation.study_fields import data_of
@@ -29,7 +27,6 @@ from evaluation.study_files import InvalidStudy, StudySpecification, parse
 from evaluation.study_form import StudyForm, starting_point
 from evaluation.study_toml import to_toml
 from projects import audit
-from projects.access import current
 from projects.models import Project
 
 DRAFT = "study-builder"  # what the session holds: lists of texts by field
@@ -37,19 +34,7 @@ MOST_PICTURES = 18  # of a collection, shown
 LARGEST_FILE = 1_000_000  # bytes of a STUDY.toml
 
 
-def for_researchers(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view of the project that somebody looks at, which takes a researcher of it."""
-
-    @login_required
-    @wraps(view)
-    def checked(request: HttpRequest) -> HttpResponse:
-        project = current(request, Role.RESEARCHER)
-        return view(request, project) if project else redirect("projects")
-
-    return checked
-
-
-@for_researchers
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def new_study(request: HttpRequest, project: Project) -> HttpResponse:
@@ -79,7 +64,7 @@ def new_study(request: HttpRequest, project: Project) -> HttpResponse:
     return _page(request, project, form, status=422)
 
 
-@for_researchers
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_POST
 def plan_study(request: HttpRequest, project: Project) -> HttpResponse:
@@ -97,7 +82,7 @@ def plan_study(request: HttpRequest, project: Project) -> HttpResponse:
     return render(request, "evaluation/builder_live.html", _context(request, project, form))
 
 
-@for_researchers
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_GET
 def collection_pictures(request: HttpRequest, project: Project) -> HttpResponse:
@@ -109,7 +94,7 @@ def collection_pictures(request: HttpRequest, project: Project) -> HttpResponse:
     )
 
 
-@for_researchers
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_POST
 def download_study_file(request: HttpRequest, project: Project) -> HttpResponse:
@@ -124,7 +109,7 @@ def download_study_file(request: HttpRequest, project: Project) -> HttpResponse:
     return response
 
 
-@for_researchers
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_POST
 def open_study_file(request: HttpRequest, project: Project) -> HttpResponse:
@@ -157,7 +142,7 @@ def open_study_file(request: HttpRequest, project: Project) -> HttpResponse:
     return redirect("new-study")
 
 
-@for_researchers
+@in_project(Role.RESEARCHER)
 @require_POST
 def upload(request: HttpRequest, project: Project) -> HttpResponse:
     """Photographs into a collection, which is then the one that is chosen; each that cannot be

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from codecs_registry import blobs
 from codecs_registry.responses import csv_lines, download
 from evaluation import import_results, importing
-from evaluation.access import Role
+from evaluation.access import Role, in_project
 from evaluation.import_forms import (
     JUDGED_BY,
     FileForm,
@@ -23,7 +23,7 @@ from evaluation.import_forms import (
     taken_twice,
 )
 from evaluation.models import PEOPLE, ImportedJudgments, ImportPreview, Study
-from projects.access import current, require
+from projects.access import require
 from projects.models import Project
 
 MOST_SHOWN = 50
@@ -39,25 +39,19 @@ def import_of(request: HttpRequest, import_id: int, role: Role) -> ImportedJudgm
     return found
 
 
-@login_required
+@in_project()
 @never_cache
 @require_GET
-def imports(request: HttpRequest) -> HttpResponse:
-    project = current(request)
-    if project is None:
-        return redirect("projects")
+def imports(request: HttpRequest, project: Project) -> HttpResponse:
     listed = project.imported_judgments.select_related("study", "imported_by")
     return render(request, "evaluation/imports.html", {"imports": listed})
 
 
-@login_required
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_http_methods(["GET", "POST"])
-def new_import(request: HttpRequest) -> HttpResponse:
+def new_import(request: HttpRequest, project: Project) -> HttpResponse:
     """Upload a file to look at; nothing is imported by it."""
-    project = current(request, Role.RESEARCHER)
-    if project is None:
-        return redirect("projects")
     form = FileForm(
         request.POST or None,
         request.FILES or None,
@@ -78,15 +72,12 @@ def new_import(request: HttpRequest) -> HttpResponse:
     return render(request, "evaluation/import_new.html", {"form": form}, status=status)
 
 
-@login_required
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_http_methods(["GET", "POST"])
-def preview(request: HttpRequest) -> HttpResponse:
+def preview(request: HttpRequest, project: Project) -> HttpResponse:
     """What the uploaded file would become (GET); import just that (POST)."""
-    project = current(request, Role.RESEARCHER)
     kept = ImportPreview.objects.select_related("study").filter(user=request.user).first()
-    if project is None:
-        return redirect("projects")
     if kept is None:
         messages.info(request, "There is no file to look at: choose one.")
         return redirect("new-import")
@@ -127,12 +118,11 @@ def _import(
     return redirect(imported)
 
 
-@login_required
+@in_project(Role.RESEARCHER)
 @never_cache
 @require_GET
-def failing_rows(request: HttpRequest) -> HttpResponse:
+def failing_rows(request: HttpRequest, project: Project) -> HttpResponse:
     """All rows of the file that fail, as CSV."""
-    project = current(request, Role.RESEARCHER)
     kept = get_object_or_404(ImportPreview.objects.select_related("study"), user=request.user)
     judgments = importing.dry_run(bytes(kept.content), _reading(request, kept, project)).judgments
     if judgments is None:
@@ -148,9 +138,7 @@ def discard(request: HttpRequest) -> HttpResponse:
     return redirect("imports")
 
 
-def _reading(
-    request: HttpRequest, kept: ImportPreview, project: Project | None
-) -> importing.Reading:
+def _reading(request: HttpRequest, kept: ImportPreview, project: Project) -> importing.Reading:
     """How the address says that the file is read."""
     asked = request.GET
     slug = asked.get("study", kept.study.slug if kept.study else "")

@@ -27,12 +27,12 @@ from annotation.datasets.contents import FILE_NAMES
 from annotation.populations import BOTH
 from codecs_registry.responses import download
 from evaluation import exporting, launching, reconstruction_scores, tour
-from evaluation.access import Role, study_of
+from evaluation.access import Role, in_project, study_of
 from evaluation.encoding_progress import encoding_counts
 from evaluation.metric_versions import in_service
 from evaluation.models import PILOT, SIMULATED, Study
 from evaluation.study_page import population_of
-from projects.access import current
+from projects.models import Project
 
 PER_PAGE = 50  # studies of the list
 STIMULI_PER_PAGE = 200
@@ -55,13 +55,10 @@ class SignIn(LoginView):
         return response
 
 
-@login_required
+@in_project()
 @never_cache
 @require_GET
-def studies(request: HttpRequest) -> HttpResponse:
-    project = current(request)
-    if project is None:
-        return redirect("projects")
+def studies(request: HttpRequest, project: Project) -> HttpResponse:
     found = Study.objects.filter(project=project).select_related("campaign", "pilot")
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     counts = counts_of(each.campaign_id for each in page)
