@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from perceptual.backbones import BACKBONES, RANDOM, Backbone, digest_of, load_backbone
+from perceptual.backbones.base import is_traced
 from perceptual.metric import Metric
 
 LENGTH_EPSILON = 1e-10  # as in the authors' program, so that numbers agree
@@ -188,7 +189,7 @@ def channel_differences(x: Sequence[Tensor], y: Sequence[Tensor]) -> Tensor:
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
-    if torch.compiler.is_compiling():
+    if is_traced():
         return squared_differences(a, b).mean((2, 3))
     result: Tensor = _UnitDifference.apply(a, b)  # type: ignore[no-untyped-call]
     return result

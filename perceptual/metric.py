@@ -16,10 +16,10 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from perceptual.backbones import BackboneUnavailable, digest_of
+from perceptual.backbones.base import is_traced
 
 DEFAULT = "closer-lpips-comp"
 FILE_ENDING = ".safetensors"
@@ -131,7 +131,7 @@ def availability() -> dict[str, str]:
 
 
 def _check_range(what: str, pictures: Tensor) -> None:
-    if torch.compiler.is_compiling() or not pictures.numel():
+    if is_traced() or not pictures.numel():
         return  # what is traced has no values
     low, high = (float(each) for each in pictures.detach().aminmax())
     if not (low >= 0 and high <= 1):

@@ -18,6 +18,9 @@ if IS_MAIN_PROCESS:
     os.environ["CLOSER_DATA"] = tempfile.mkdtemp(prefix="closer-tests-")
     os.environ["CLOSER_URL"] = "http://localhost"
     os.environ.setdefault("LOG_LEVEL", "WARNING")
+    # Tests run beside each other: threads of one would wait for a core that another has, busily.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 DATA = Path(os.environ["CLOSER_DATA"])
 _supervisor = None

@@ -14,6 +14,13 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 
 
+def is_traced() -> bool:
+    """Whether operations are being recorded, for ONNX or by a compiler: values are then none of
+    ours to look at, and only operations that PyTorch knows can be written down."""
+    is_recorded: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return is_recorded or torch.compiler.is_compiling()
+
+
 class BackboneUnavailable(Exception):
     """The weights of a backbone are not at hand; the message says how to get them."""
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from perceptual.backbones.base import Backbone, State
+from perceptual.backbones.base import Backbone, State, is_traced
 
 
 class _Sequential(Backbone):
@@ -59,7 +59,7 @@ def _suits_winograd(x: Tensor, weight: Tensor) -> bool:
         and not weight.requires_grad
         and min(weight.shape[:2]) >= 64  # else there is too little to multiply
         and x.shape[2] * x.shape[3] >= 2000  # or turning the weights takes most of the time
-        and not torch.compiler.is_compiling()
+        and not is_traced()
         and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]
     )
 

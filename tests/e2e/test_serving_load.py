@@ -40,9 +40,9 @@ FILLED = {
     "judgments_per_task": ANNOTATORS * 4 // 5 * 2 // TASKS,
 }
 BUDGETED = {
-    "judgments_per_annotator": 12,
+    "judgments_per_annotator": 10,
     "judgments_per_task": ANNOTATORS,
-    "budget": ANNOTATORS // 5 * 11,
+    "budget": ANNOTATORS // 5 * 9,
 }
 
 

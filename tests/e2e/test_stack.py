@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from config.stack import embedded
-from tests.e2e.conftest import ROOT, Stack, wait_for
+from tests.e2e.conftest import ROOT, Stack, own_folder, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
@@ -30,6 +30,13 @@ def processes_over(data) -> list[str]:
 def is_running(pid: int) -> bool:
     # Where nobody reaps orphans, an ended one stays as a zombie.
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A stack that tests leave as they find it."""
+    with own_folder() as folder:
+        yield Stack(folder).start()
 
 
 def test_ctrl_c_stops_everything_and_a_second_start_goes_on_with_the_same_data(
@@ -75,21 +82,19 @@ def test_an_occupied_port_is_named_with_the_way_out(data_folder):
     assert "Traceback" not in message
 
 
-def test_a_second_stack_over_the_same_data_says_that_one_is_running(data_folder):
-    stack = Stack(data_folder).start()
-    message = Stack(data_folder).refuses()
-    assert f"running already over {data_folder}, at {stack.url}" in message
-    stack.stop()
+def test_a_second_stack_over_the_same_data_says_that_one_is_running(running):
+    message = Stack(running.data).refuses()
+    assert f"running already over {running.data}, at {running.url}" in message
 
 
-def test_servers_that_the_environment_names_are_used_and_left_running(data_folder, photographs):
-    lent = Stack(data_folder).start()
-    (data_folder / "other").mkdir()
-    guest = Stack(data_folder / "other")
-    host = embedded.database(data_folder)["HOST"]
+def test_servers_that_the_environment_names_are_used_and_left_running(
+    running, data_folder, photographs
+):
+    guest = Stack(data_folder)
+    host = embedded.database(running.data)["HOST"]
     guest.environment |= {
         "DATABASE_URL": f"postgres://closer@/closer?host={host}",
-        "CELERY_BROKER_URL": embedded.broker_url(data_folder),
+        "CELERY_BROKER_URL": embedded.broker_url(running.data),
         "SECRET_KEY": "one that is brought along " * 3,
     }
     assert "Set SECRET_KEY" in guest.refuses(without="SECRET_KEY")
@@ -97,11 +102,10 @@ def test_servers_that_the_environment_names_are_used_and_left_running(data_folde
 
     guest.start()
     guest.manage("import_images", str(photographs))
-    assert lent.sql("SELECT count(*) FROM codecs_registry_sourceimage") == [(3,)]
-    assert not (data_folder / "other" / "postgres").exists()
+    assert running.sql("SELECT count(*) FROM codecs_registry_sourceimage") == [(3,)]
+    assert not (data_folder / "postgres").exists()
     assert guest.stop() == 0
-    assert lent.answers()
-    assert lent.stop() == 0
+    assert running.answers()
 
 
 def test_a_command_without_a_database_says_how_to_start_one(data_folder):
