@@ -201,12 +201,12 @@ def worker() -> Service:
 
 
 def trainer() -> Service:
-    # Apart from the worker and niced, so that a training holds up nobody. Threads, of which one
-    # trains while the other scores, learn at once that they are to stop.
-    command = ["nice", "-n", "10", sys.executable, "-m", "celery", "-A", "config", "worker"]
+    # Apart from the worker, and nice: where others want a core too, it has a quarter of one.
+    # Threads, of which one trains while the other scores, learn at once that they are to stop.
+    command = [sys.executable, "-m", "celery", "-A", "config", "worker"]
     command += ["--queues=train", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
     command += [f"--hostname=trainer-{os.getpid()}@%h", "--pool=threads", "--concurrency=2"]
-    return Service("trainer", command, is_ready=lambda: True)
+    return Service("trainer", command, is_ready=lambda: True, niceness=5)
 
 
 def web(host: str, port: int) -> Service:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -68,6 +69,16 @@ def test_stopping_ends_children_of_children_too(supervisor, tmp_path):
     child = psutil.Process(int(noted.read_text()))
     supervisor.stop()
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sessions share processors on Linux")
+def test_who_is_nice_is_so_beside_other_sessions_too(supervisor):
+    service = python("import time; time.sleep(60)", niceness=5)
+    supervisor.start(service)
+    pid = service.process.pid
+    assert psutil.Process(pid).nice() == 5
+    group = Path(f"/proc/{pid}/autogroup")
+    assert not group.exists() or group.read_text().endswith("nice 5\n")
 
 
 def test_leftovers_are_ended_but_not_a_stranger_with_a_reused_number(tmp_path):
