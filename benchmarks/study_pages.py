@@ -17,6 +17,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
+
 from benchmarks import scratch
 
 CODECS = ("avif", "hevc", "jpeg", "jpeg2000", "jpegxl", "webp")
@@ -129,15 +131,18 @@ def _round(study, label: str) -> list[dict]:
 
 
 def _study(name: str, tasks: int):
-    """An open study with about so many questions, all of its pictures without files."""
+    """An open study with about so many questions, all of its pictures one file."""
     from django.db import connection
 
     from annotation.models import Campaign
+    from codecs_registry import lossless
     from codecs_registry.models import Reconstruction, SourceImage
     from evaluation.models import Study
     from evaluation.study_files import StudySpecification
+    from projects.access import default_project
 
     slug = name.lower().replace(" ", "-")
+    file = lossless.store(np.zeros((8, 8, 3), np.uint8)).png
     n_sources = max(1, min(300, tasks // (PAIRS * len(BPP))))
     sources = SourceImage.objects.bulk_create(
         SourceImage(
@@ -145,7 +150,7 @@ def _study(name: str, tasks: int):
             width=512,
             height=512,
             name=f"{slug}-{number}.png",
-            png=f"{slug}-{number}",
+            png=file,
             png_bytes=1000,
         )
         for number in range(n_sources)
@@ -158,7 +163,7 @@ def _study(name: str, tasks: int):
             target_bpp=Decimal(bpp),
             state="ready",
             bitstream="b",
-            decoded="d",
+            decoded=file,
             size_bytes=1,
             decoded_bytes=1000,
             actual_bpp=float(bpp),
@@ -172,6 +177,7 @@ def _study(name: str, tasks: int):
     )
     defaults = StudySpecification.defaults()
     study = Study.objects.create(
+        project=default_project(),
         name=name,
         slug=slug,
         codecs=list(CODECS),
