@@ -33,7 +33,13 @@ class Shown:
 
 def with_pictures(analysis: dict, study: Study | None) -> dict[str, dict[str, list[Shown]]]:
     """By stratum and kind ("most_agreed", "least_agreed"); without a study no pictures."""
-    sources, made = _pictures(study) if study else ({}, {})
+    named = {
+        picture_of(each["content"])
+        for values in analysis["strata"].values()
+        for kind in KINDS
+        for each in values["questions"][kind]
+    }
+    sources, made = _pictures(study, named) if study else ({}, {})
     shown: dict[str, dict[str, list[Shown]]] = {}
     for stratum, values in analysis["strata"].items():
         for kind in KINDS:
@@ -50,9 +56,11 @@ def with_pictures(analysis: dict, study: Study | None) -> dict[str, dict[str, li
 
 
 def _pictures(
-    study: Study,
+    study: Study, named: set[str]
 ) -> tuple[dict[str, SourceImage], dict[tuple[str, str, str], Reconstruction]]:
-    names = content_names(study.campaign)
+    """The source images of these names, and what codecs made of them, by name, codec and
+    stratum."""
+    names = {id_: name for id_, name in content_names(study.campaign).items() if name in named}
     sources = {names[each.id]: each for each in study.sources.filter(id__in=names)}
     ready = study.reconstructions.filter(
         state=Reconstruction.State.READY, source_id__in=names

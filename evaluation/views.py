@@ -184,11 +184,9 @@ def analysis_json(request: HttpRequest, slug: str) -> HttpResponse:
     _, document = newest_results(request, found)
     if document is None:
         return not_yet(request, found)
-    return download(
-        [json.dumps(document, indent=2, allow_nan=False)],
-        "application/json",
-        f"{slug}-results.json",
-    )
+    # On one line: what indents is Python's slow encoder, and megabytes take it a third of a second.
+    text = json.dumps(document, allow_nan=False)
+    return download([text], "application/json", f"{slug}-results.json")
 
 
 def newest_results(request: HttpRequest, found: Study) -> tuple[str, dict | None]:

@@ -4,6 +4,7 @@ import json
 
 from django.conf import settings
 from django.db import models
+from django.utils.functional import cached_property
 
 from evaluation.populations import PEOPLE, PILOT, SIMULATED
 
@@ -90,8 +91,9 @@ class StoredAnalysis(models.Model):
     def __str__(self) -> str:
         return f"analysis of {self.study}, {self.population}"
 
-    @property
+    @cached_property
     def document(self) -> dict:
+        """What `text` holds; to be read, not changed."""
         return json.loads(self.text)
 
 
