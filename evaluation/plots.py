@@ -319,7 +319,10 @@ def metrics_plot(analysis: dict, *, title: str = "") -> Plot | None:
         ]
         datasets[name := f"{ROWS}-{len(datasets)}"] = shown
         x = alt.X(
-            "metric_mean:Q", title=label, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4)
+            "metric_mean:Q",
+            title=label,
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(tickCount=3, labelOverlap="greedy", labelSeparation=8),
         )
         y = alt.Y("score:Q", title="score")
         base = alt.Chart().encode(x=x, color=colour, opacity=_highlit())
