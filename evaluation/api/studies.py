@@ -17,7 +17,7 @@ from evaluation.api.images import only_project
 from evaluation.api.operations import operation
 from evaluation.api.pagination import PageQuery, page, paged
 from evaluation.api_models import Scope
-from evaluation.links import annotation_link, study_page
+from evaluation.links import annotation_link, campaign_link, study_page
 from evaluation.models import Study
 from evaluation.study_files import DEFAULT_BPP, SAMPLINGS, StudySpecification
 from projects.roles import Role
@@ -45,11 +45,18 @@ class StudySerializer(serializers.Serializer):
         help_text="For annotators: whoever has it can begin."
     )
 
+    pilot_link = serializers.SerializerMethodField(
+        help_text="For those who try it in its pilot; null: it has none."
+    )
+
     def get_page(self, study: Study) -> str:
         return study_page(study)
 
     def get_annotation_link(self, study: Study) -> str:
         return annotation_link(study)
+
+    def get_pilot_link(self, study: Study) -> str | None:
+        return campaign_link(study.pilot) if study.pilot else None
 
 
 class NewStudySerializer(serializers.Serializer):
