@@ -49,6 +49,17 @@ class PlannedSerializer(NewStudySerializer):
     assumptions = AssumptionsSerializer(required=False)
 
 
+class TargetSerializer(serializers.Serializer):
+    """When the study is expected to close by itself."""
+
+    width = serializers.FloatField(help_text="Of the widest interval of a codec’s score.")
+    per_pair = serializers.IntegerField(
+        allow_null=True, help_text="Judgments of each pair; null: no size that was simulated does."
+    )
+    judgments = serializers.IntegerField(allow_null=True, help_text="In all strata.")
+    is_within = serializers.BooleanField(help_text="Whether the plan has as many.")
+
+
 class PlanSerializer(serializers.Serializer):
     """What `plan_study --json` prints."""
 
@@ -82,6 +93,7 @@ class PlanSerializer(serializers.Serializer):
         allow_null=True, help_text="Interval widths and power, by simulation."
     )
     foretold_reason = serializers.CharField(allow_null=True, help_text="Why there are none.")
+    target = TargetSerializer(allow_null=True, help_text="null: it has no target width.")
 
 
 class Plan(Endpoint):
