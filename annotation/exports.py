@@ -6,8 +6,8 @@
 
 As with encodes (docs/decisions/0003-the-database-is-the-queue.md) the database says who makes what.
 At most one is made at a time, which the database holds to: workers have other things to do. One
-whose worker died goes on behind the last whole file of its archive, unless what it is made of has
-changed since; then it begins anew. The archive has its name when it is whole.
+whose worker died goes on behind the last whole file of its archive, or part of a table, unless what
+it is made of has changed since; then it begins anew. The archive has its name when it is whole.
 """
 
 import time
