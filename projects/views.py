@@ -5,7 +5,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
@@ -15,7 +15,7 @@ from projects import members
 from projects.access import CURRENT, may, projects_of, require
 from projects.forms import MemberForm, ProjectForm, RoleForm, SettingsForm
 from projects.members import CannotChange
-from projects.models import Membership, Project
+from projects.models import AuditEntry, Membership, Project
 from projects.roles import Role
 
 ENTRIES_A_PAGE = 50
@@ -89,6 +89,21 @@ def audit_log(request: HttpRequest, slug: str) -> HttpResponse:
     entries = Paginator(found.audit.all(), ENTRIES_A_PAGE)
     context = {"project": found, "page": entries.get_page(request.GET.get("page"))}
     return render(request, "projects/audit.html", context)
+
+
+@login_required
+@never_cache
+@require_GET
+def audit_of_all(request: HttpRequest) -> HttpResponse:
+    """The same of the whole installation, for its administrators; what belongs to no project is
+    nowhere else."""
+    if not request.user.is_superuser:
+        raise Http404
+    of = request.GET.get("of", "")
+    found = AuditEntry.objects.select_related("project")
+    entries = Paginator(found.filter(project=None) if of else found, ENTRIES_A_PAGE)
+    context = {"of": of, "page": entries.get_page(request.GET.get("page"))}
+    return render(request, "projects/audit_of_all.html", context)
 
 
 @login_required
