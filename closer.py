@@ -458,10 +458,16 @@ class Study:
 
     def close(self) -> Study:
         """Have no new pairs served."""
-        return self._change("close")
+        return self.move("close")
 
     def reopen(self) -> Study:
-        return self._change("reopen")
+        """Have pairs served again."""
+        return self.move("open again")
+
+    def move(self, step: str) -> Study:
+        """Take a step: open, open as a pilot, end the pilot, pause, go on, close or open again."""
+        self.known = self._post("move", json={"move": step})
+        return self
 
     def retry(self) -> int:
         """Have encoded again what failed; returns how many that was."""
@@ -474,10 +480,6 @@ class Study:
     def annotators(self) -> Iterator[dict]:
         """The people who judge: what each has done, and is owed."""
         return self.client.pages(f"studies/{self.slug}/annotators")
-
-    def _change(self, what: str) -> Study:
-        self.known = self._post(what)
-        return self
 
     def _get(self, what: str, **query: str) -> dict:
         return self.client.request("GET", f"studies/{self.slug}/{what}".rstrip("/"), params=query)

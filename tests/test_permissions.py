@@ -69,7 +69,7 @@ NEEDED = {
     "GET change-study": VIEWER, "POST change-study": RESEARCHER, "GET preview": VIEWER,
     "POST preview-next": VIEWER, "POST preview-answer": VIEWER, "POST preview-give-back": VIEWER,
     "GET preview-stimulus": VIEWER,
-    "POST retry": RESEARCHER, "POST close": RESEARCHER, "POST reopen": RESEARCHER,
+    "POST retry": RESEARCHER,
     "GET annotators": RESEARCHER, "GET payments": RESEARCHER, "POST invite": RESEARCHER,
     "POST renew-link": RESEARCHER, "POST revoke": RESEARCHER, "POST withdraw-annotator": RESEARCHER,
     "POST restore": RESEARCHER,
@@ -104,8 +104,7 @@ NEEDED = {
     "POST api-collections": RESEARCHER, "GET api-collection": VIEWER, "POST api-upload": RESEARCHER,
     "GET api-image": VIEWER, "GET api-reconstructions": VIEWER,
     "POST api-studies": RESEARCHER, "GET api-study": VIEWER, "GET api-progress": VIEWER,
-    "POST api-close": RESEARCHER, "POST api-reopen": RESEARCHER, "POST api-move": RESEARCHER,
-    "POST api-retry": RESEARCHER,
+    "POST api-move": RESEARCHER, "POST api-retry": RESEARCHER,
     "GET api-results": VIEWER, "GET api-judgments": VIEWER,
     "GET api-annotators": RESEARCHER, "POST api-annotators": RESEARCHER,
     "DELETE api-annotator": RESEARCHER, "POST api-revoke": RESEARCHER,
@@ -144,7 +143,7 @@ SCOPES = {
     **dict.fromkeys(
         ("POST api-webhooks", "PATCH api-webhook", "DELETE api-webhook", "POST api-webhook-test",
          "POST api-delivery-again", "POST api-collections", "POST api-upload", "POST api-studies",
-         "POST api-close", "POST api-reopen", "POST api-move", "POST api-retry",
+         "POST api-move", "POST api-retry",
          "POST api-exports", "DELETE api-export", "POST api-export-retry", "POST api-links",
          "POST api-revoke-link", "POST api-imports", "DELETE api-import"), WRITE),
 }  # fmt: skip

@@ -323,8 +323,9 @@ def test_the_log_is_append_only_and_outlives_accounts(person):
 
 def test_the_log_of_a_project_tells_who_ran_its_studies(as_researcher):
     study = factories.study()
-    as_researcher.post(reverse("close", args=[study.slug]))
-    as_researcher.post(reverse("close", args=[study.slug]))  # is closed already: nothing to tell
+    close = {"move": "close"}
+    as_researcher.post(reverse("move", args=[study.slug]), close)
+    as_researcher.post(reverse("move", args=[study.slug]), close)  # is closed already
     as_researcher.post(reverse("invite", args=[study.slug]), {"labels": "Ada\nBob"})
     page = as_researcher.get(reverse("audit", args=[study.project.slug])).content.decode()
     assert page.count("after: closed") == 1

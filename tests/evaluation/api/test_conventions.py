@@ -100,7 +100,7 @@ def test_who_is_signed_in_may_look_around_but_changes_nothing_from_another_site(
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(researcher)
     assert browser.get(f"/api/v1/studies/{study.slug}").status_code == 200
-    problem(browser.post(f"/api/v1/studies/{study.slug}/close"), 403)
+    problem(browser.post(f"/api/v1/studies/{study.slug}/move", {"move": "close"}), 403)
     study.campaign.refresh_from_db()
     assert study.campaign.state == "open"
 
@@ -259,19 +259,20 @@ def test_what_has_not_changed_is_not_sent_again(call):
         assert (again.status_code, again.content) == (304, b"")
         assert again["ETag"] == tag
     assert call("GET", "studies/sea", **{"If-None-Match": '"x"'}).status_code == 200
-    call("POST", "studies/sea/close")
+    call("POST", "studies/sea/move", {"move": "close"})
     assert call("GET", "studies/sea", **{"If-None-Match": tag}).status_code == 200
 
 
 def test_nothing_is_changed_that_was_not_seen(call):
     study = factories.study()
     tag = call("GET", "studies/sea")["ETag"]
-    assert call("POST", "studies/sea/close", **{"If-Match": tag}).status_code == 200
-    problem(call("POST", "studies/sea/reopen", **{"If-Match": tag}), 412)
+    close, again = {"move": "close"}, {"move": "open again"}
+    assert call("POST", "studies/sea/move", close, **{"If-Match": tag}).status_code == 200
+    problem(call("POST", "studies/sea/move", again, **{"If-Match": tag}), 412)
     study.campaign.refresh_from_db()
     assert study.campaign.state == "closed"
     now = call("GET", "studies/sea")["ETag"]
-    reopened = call("POST", "studies/sea/reopen", **{"If-Match": f'"x", {now}'})
+    reopened = call("POST", "studies/sea/move", again, **{"If-Match": f'"x", {now}'})
     assert reopened.json()["state"] == "open"
 
 
