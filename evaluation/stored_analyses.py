@@ -24,7 +24,7 @@ from django.db.models.functions import Coalesce
 
 from annotation.counts import Counts, counts_of
 from annotation.models import Campaign
-from codecs_registry.leases import LEASE, lease_kept, worker_name
+from codecs_registry.leases import LEASE, lease_kept, unclaimed, worker_name
 from evaluation import webhooks
 from evaluation.metric_versions import in_service
 from evaluation.models import (
@@ -157,7 +157,7 @@ def ask(study_id: int, population: str, *, options: Options | None = None, now: 
 
     stored = _made_room(study_id, population, options or Options())
     is_told = Q(told_at__isnull=False, told_at__gt=now - ASK_AGAIN)
-    waiting = StoredAnalysis.objects.filter(~is_told, _unclaimed(now), id=stored.id)
+    waiting = StoredAnalysis.objects.filter(~is_told, unclaimed(now=now), id=stored.id)
     if not waiting.update(asked_at=Coalesce("asked_at", Value(now, DateTimeField())), told_at=now):
         return False
     analyse.apply_async((stored.id,), expires=ASK_AGAIN.total_seconds())
@@ -174,7 +174,7 @@ def refresh(
     if campaign is None:
         return False
     worker = worker_name()
-    claimed = StoredAnalysis.objects.filter(_unclaimed(now), id=stored.id)
+    claimed = StoredAnalysis.objects.filter(unclaimed(now=now), id=stored.id)
     if not claimed.update(worker=worker, lease_ends=now + LEASE):
         return False
     held = StoredAnalysis.objects.filter(id=stored.id, worker=worker)
@@ -187,8 +187,7 @@ def refresh(
         if n_of(counts, population) <= SMALL:
             made = _make(study, population, Options(**stored.options))
         else:
-            renew = _renewal(stored.id, worker)
-            with lease_kept(renew, LEASE, name="lease"):
+            with lease_kept(held):
                 made = _make(study, population, Options(**stored.options))
         made |= {
             "news": counts.news,
@@ -203,13 +202,6 @@ def refresh(
         held.update(worker="", lease_ends=None)
     _tell(study, population, stored.id)
     return True
-
-
-def _renewal(stored_id: int, worker: str):
-    from django.utils import timezone
-
-    held = StoredAnalysis.objects.filter(id=stored_id, worker=worker)
-    return lambda: held.update(lease_ends=timezone.now() + LEASE)
 
 
 def _make(study: Study, population: str, options: Options) -> dict:
@@ -352,7 +344,3 @@ def _made_room(study_id: int, population: str, options: Options) -> StoredAnalys
         options_sha256=_digest(options),
         defaults={"options": asdict(options)},
     )[0]
-
-
-def _unclaimed(now: datetime) -> Q:
-    return Q(lease_ends=None) | Q(lease_ends__lte=now)

@@ -298,7 +298,7 @@ def test_a_restarted_worker_need_not_wait_for_the_dead_ones_lease():
     ask(judged())
     exports.claim_next(worker=f"{socket.gethostname()}:999999999:1", now=timezone.now())
     assert not exports.is_owed(now=timezone.now())
-    assert exports.release_dead(socket.gethostname(), now=timezone.now()) == 1
+    assert exports.WORK.release_dead(now=timezone.now()) == 1
     assert exports.is_owed(now=timezone.now())
     assert exports.make_next()
 
