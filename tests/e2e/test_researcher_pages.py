@@ -44,6 +44,8 @@ PAGES = {
     "projects": "/projects",
     "project": "/projects/lab/",
     "audit": "/projects/lab/audit",
+    "webhooks": "/projects/lab/webhooks",
+    "tokens": "/account/tokens",
     "not-found": "/studies/none/",
 }
 
