@@ -1,5 +1,7 @@
 """What every page knows of projects: base.html shows it in its head."""
 
+from functools import cache
+
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -14,5 +16,5 @@ def theirs(request: HttpRequest) -> dict:
         return {"has_organisation": bool(settings.OIDC_ISSUER)}
     return {
         "their_projects": lambda: projects_of(user),
-        "project_now": lambda: current(request),
+        "project_now": cache(lambda: current(request)),
     }
