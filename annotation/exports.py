@@ -136,7 +136,7 @@ def claim_next(*, worker: str, now: datetime) -> Export | None:
 def is_owed(*, now: datetime) -> bool:
     """Whether an export waits for a worker, or has lost its own, and none is being made."""
     is_made = WORK.under_way(now=now).exists()
-    return not is_made and Export.objects.filter(WORK.free(now=now)).exists()
+    return not is_made and Export.objects.filter(WORK.owed(now=now)).exists()
 
 
 # --- made -----------------------------------------------------------------------------------------

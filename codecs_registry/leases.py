@@ -68,10 +68,13 @@ class Work:
         """Rows whose worker is alive, as far as can be seen."""
         return self._rows.filter(state=self.held, lease_ends__gt=now)
 
+    def owed(self, *, now: datetime) -> Q:
+        """What waits, or lost its worker: somebody has to make it, or to say that nobody can."""
+        return Q(state=self.waiting) | Q(state=self.held, lease_ends__lte=now)
+
     def free(self, *, now: datetime) -> Q:
         """What waits, or lost its worker and may be tried again."""
-        lost = Q(state=self.held, lease_ends__lte=now, attempts__lt=self.most_attempts)
-        return Q(state=self.waiting) | lost
+        return self.owed(now=now) & ~Q(state=self.held, attempts__gte=self.most_attempts)
 
     def release_lost(self, *, now: datetime) -> int:
         """Have rows wait again whose lease ended; returns how many. What lost its worker too often

@@ -146,7 +146,7 @@ def claim(run_id: int, *, worker: str, now: datetime) -> TrainingRun | None:
 
 def is_owed(*, now: datetime) -> bool:
     """Whether a training waits for a worker, or has lost its own, and none is under way."""
-    owed = TrainingRun.objects.filter(WORK.free(now=now), is_foreground=False)
+    owed = TrainingRun.objects.filter(WORK.owed(now=now), is_foreground=False)
     return owed.exists() and not WORK.under_way(now=now).exists()
 
 

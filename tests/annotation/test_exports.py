@@ -282,7 +282,9 @@ def test_one_that_kills_its_worker_again_and_again_fails_and_can_be_tried_again(
     export = ask(judged(6))
     for _ in range(exports.MAX_ATTEMPTS):
         die(killed_after, 1)
+    assert exports.is_owed(now=timezone.now()), "somebody has to say that it failed"
     assert exports.make_next() is None
+    assert not exports.is_owed(now=timezone.now())
     export.refresh_from_db()
     assert (export.state, export.error) == (
         State.FAILED,

@@ -393,6 +393,7 @@ def test_a_training_that_loses_its_worker_too_often_fails():
     for _ in range(training_runs.MAX_ATTEMPTS):
         assert claim_next(worker="w:1:1", now=now)
         now += LEASE
+    assert training_runs.is_owed(now=now), "somebody has to say that it failed"
     assert claim_next(worker="w:1:1", now=now) is None
     run.refresh_from_db()
     assert run.state == State.FAILED
