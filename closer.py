@@ -11,6 +11,8 @@
     study.judgments()  # a DataFrame, a row a judgment
     study.scale()      # a DataFrame: stratum, condition, score, low, high
     study.close()
+    study.export("parquet", "data/")        # asked for, waited for, fetched, checked
+    study.share("people")["address"]        # whoever has it sees the results
 
 What is refused is raised as a Problem, with the server's own words. docs/api.md has the rest.
 """
@@ -19,10 +21,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import random
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -36,6 +39,7 @@ __all__ = ["Client", "Problem", "Study", "Unreachable", "verify_signature"]
 
 AGAIN = (429, 502, 503, 504)  # statuses after which the same may be asked again
 SUFFIXES = (".avif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PART, ALL_THERE = 206, 416  # statuses: the rest of a file, and that there is none
 AT_ONCE = 20  # photographs in one request
 
 
@@ -82,6 +86,10 @@ class Client:
         """The projects in which you take part."""
         return self.pages("projects")
 
+    def members(self, project: str) -> list[dict]:
+        """Who takes part in a project: `id`, `username`, `role`."""
+        return self.request("GET", f"projects/{_in_address(project)}/members")["items"]
+
     def codecs(self) -> list[dict]:
         """The codecs, and whether each can be used on the server."""
         return self.request("GET", "codecs")["items"]
@@ -96,11 +104,19 @@ class Client:
 
     def study(self, slug: str) -> Study:
         """A study by the name in its address. Raises Problem (404) if there is none."""
-        return Study(self, self.request("GET", f"studies/{quote(slug, safe='')}"))
+        return Study(self, self.request("GET", f"studies/{_in_address(slug)}"))
 
     def metrics(self) -> Iterator[dict]:
         """The versions of the perceptual metric, the newest first."""
         return self.pages("metrics")
+
+    def imports(self, **query: str) -> Iterator[dict]:
+        """Judgments that were made elsewhere, the newest first. query : project, study."""
+        return self.pages("imports", **query)
+
+    def import_results(self, import_id: int) -> dict:
+        """The analysis of an import: what `analyse --comparisons FILE --json` prints."""
+        return self.request("GET", f"imports/{import_id}/results")
 
     # --- what can be done -------------------------------------------------------------------------
 
@@ -112,6 +128,55 @@ class Client:
             client.launch(name="Sea", images="sea", codecs=["avif", "jpeg"], judgments_per_task=5)
         """
         return Study(self, self.request("POST", "studies", json=(specification or {}) | given))
+
+    def plan(
+        self, specification: dict | None = None, *, assumptions: dict | None = None, **given: Any
+    ) -> dict:
+        """What a study would take, and what it may be expected to show; nothing is made.
+
+        assumptions : annotators, pay_per_hour, preferred, ... (docs/planning.md).
+
+            client.plan(tomllib.load(file), assumptions={"annotators": 40})["hours"]
+        """
+        asked = (specification or {}) | given | {"assumptions": assumptions or {}}
+        return self.request("POST", "plan", json=asked)
+
+    def look_at(self, file: str | Path, **given: Any) -> dict:
+        """How a file of judgments would be imported: its `columns`, what was `found`, or the
+        `refusal`; nothing is stored.
+
+        given : format, columns (a dict), population, study, project (docs/importing-judgments.md).
+        """
+        return self.request("POST", "imports/dry-run", **_sent(file, given))
+
+    def import_judgments(self, file: str | Path, **given: Any) -> dict:
+        """Import a file of judgments, or find the import that has the same.
+
+        given : as of look_at; also name, and the `digest` of what look_at returned: another file,
+        or one that is read in another way, is refused then.
+        """
+        return self.request("POST", "imports", **_sent(file, given))
+
+    def make_project(self, name: str) -> dict:
+        """Make a project, which you own."""
+        return self.request("POST", "projects", json={"name": name})
+
+    def add_member(self, project: str, username: str, role: str = "researcher") -> dict:
+        """Let somebody take part. Who `is_new` needs a `password_link`."""
+        asked = {"username": username, "role": role}
+        return self.request("POST", f"projects/{_in_address(project)}/members", json=asked)
+
+    def password_link(self, project: str, member_id: int) -> str:
+        """Where a new member sets the first password of their account."""
+        path = f"projects/{_in_address(project)}/members/{member_id}/link"
+        return self.request("POST", path)["password_link"]
+
+    def change_role(self, project: str, member_id: int, role: str) -> dict:
+        path = f"projects/{_in_address(project)}/members/{member_id}"
+        return self.request("PATCH", path, json={"role": role})
+
+    def remove_member(self, project: str, member_id: int) -> None:
+        self.request("DELETE", f"projects/{_in_address(project)}/members/{member_id}")
 
     def upload(self, collection: str, photographs: str | Path | Iterable, **given: str) -> dict:
         """Put photographs, a folder or a list of files, into a collection; makes it if need be.
@@ -172,16 +237,53 @@ class Client:
         Raises Problem for what is refused, Unreachable if nobody answers.
         """
         headers = {} if method == "GET" else {"Idempotency-Key": str(uuid.uuid4())}
+        return _answer(
+            self._tried(lambda: self._http.request(method, path, headers=headers, **given))
+        )
+
+    def download(self, path: str, to: Path, *, sha256: str) -> Path:
+        """Fetch a file; one that broke off goes on, also when this is called again.
+
+        Raises OSError if what came is not what it should be.
+        """
+        partial = to.with_name(f"{to.name}.partial")
+
+        def fetch() -> httpx.Response:
+            have = partial.stat().st_size if partial.exists() else 0
+            headers = {"Accept-Encoding": "identity"}
+            if have:
+                headers |= {"Range": f"bytes={have}-", "If-Range": f'"{sha256}"'}
+            with self._http.stream("GET", path, headers=headers) as response:
+                if not response.is_success:
+                    response.read()
+                    return response
+                with partial.open("ab" if response.status_code == PART else "wb") as file:
+                    for block in response.iter_raw():
+                        file.write(block)
+            return response
+
+        response = self._tried(fetch)
+        if response.status_code != ALL_THERE:
+            _refuse(response)
+        with partial.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            partial.unlink()
+            raise OSError(f"{to}: what came has the SHA-256 {found}, not {sha256}")
+        return partial.replace(to)
+
+    def _tried(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+        """The answer to what is sent as often as it takes. Raises Unreachable."""
         for left in reversed(range(self.tries)):
             try:
-                response = self._http.request(method, path, headers=headers, **given)
+                response = send()
             except httpx.TransportError as error:
                 if not left:
                     raise Unreachable(f"{self._http.base_url}: {error}") from error
                 wait_s = None
             else:
                 if response.status_code not in AGAIN or not left:
-                    return _answer(response)
+                    return response
                 wait_s = response.headers.get("Retry-After")
             time.sleep(_wait_s(wait_s, attempt=self.tries - left))
         raise AssertionError("it is asked at least once")
@@ -261,7 +363,7 @@ class Study:
     def judgments(self, population: str = "people", *, limit: int = 1000) -> DataFrame:
         """A row a judgment, in the order in which they were given.
 
-        population : "people" or "simulated", never both.   limit : rows of one request.
+        population : "people", "simulated" or "pilot", never two.   limit : rows of one request.
 
         Columns: id, annotator, content, stratum, shown, ranks, answer, closest, is_repeat,
         response_ms, submitted_at; of pairs also left, right and chosen, as comparison files have
@@ -303,12 +405,69 @@ class Study:
         columns = ["stratum", "condition", "score", "low", "high"]
         return pandas.DataFrame(rows, columns=columns)
 
+    def export(
+        self,
+        form: str,
+        to: str | Path = ".",
+        *,
+        population: str = "people",
+        patience_s: float = 3600,
+        every_s: float = 2.0,
+    ) -> Path:
+        """Have the study's data made into files, and fetch them: a .tar, into the folder `to`.
+
+        form : csv, parquet, bapps, webdataset or huggingface (docs/datasets.md).
+
+        Raises RuntimeError if it cannot be made, TimeoutError if it takes longer than patience_s.
+        """
+        asked = self._post("exports", json={"format": form, "population": population})
+        until = time.monotonic() + patience_s
+        while asked["state"] != "ready":
+            if asked["state"] == "failed":
+                raise RuntimeError(f"{asked['name']} could not be made: {asked['reason']}")
+            if time.monotonic() > until:
+                raise TimeoutError(f"{asked['done']} of {asked['total']} are written")
+            time.sleep(every_s)
+            asked = self._get(f"exports/{asked['id']}")
+        return self.fetch(asked, to)
+
+    def fetch(self, export: dict, to: str | Path = ".") -> Path:
+        """Fetch an export that is ready into a folder; its checksum is checked."""
+        path = f"studies/{self.slug}/exports/{export['id']}/file"
+        folder = Path(to)
+        folder.mkdir(parents=True, exist_ok=True)
+        return self.client.download(path, folder / f"{export['name']}.tar", sha256=export["sha256"])
+
+    def exports(self) -> Iterator[dict]:
+        """The study's exports, the newest first: how far each is."""
+        return self.client.pages(f"studies/{self.slug}/exports")
+
+    def share(self, population: str = "people", *, shows: str = "as of now") -> dict:
+        """Make a link to the results, its `address`: whoever has it sees them.
+
+        shows : "as of now", whatever is judged later, or "newest".
+        """
+        return self._post("links", json={"population": population, "shows": shows})
+
+    def links(self) -> Iterator[dict]:
+        """The links to the results; those that were revoked, too."""
+        return self.client.pages(f"studies/{self.slug}/links")
+
+    def revoke_link(self, link_id: int) -> dict:
+        return self._post(f"links/{link_id}/revoke")
+
     def close(self) -> Study:
         """Have no new pairs served."""
-        return self._change("close")
+        return self.move("close")
 
     def reopen(self) -> Study:
-        return self._change("reopen")
+        """Have pairs served again."""
+        return self.move("open again")
+
+    def move(self, step: str) -> Study:
+        """Take a step: open, open as a pilot, end the pilot, pause, go on, close or open again."""
+        self.known = self._post("move", json={"move": step})
+        return self
 
     def retry(self) -> int:
         """Have encoded again what failed; returns how many that was."""
@@ -321,10 +480,6 @@ class Study:
     def annotators(self) -> Iterator[dict]:
         """The people who judge: what each has done, and is owed."""
         return self.client.pages(f"studies/{self.slug}/annotators")
-
-    def _change(self, what: str) -> Study:
-        self.known = self._post(what)
-        return self
 
     def _get(self, what: str, **query: str) -> dict:
         return self.client.request("GET", f"studies/{self.slug}/{what}".rstrip("/"), params=query)
@@ -347,9 +502,25 @@ def verify_signature(secret: str, header: str, body: bytes, *, tolerance_s: floa
     return hmac.compare_digest(mac.hexdigest(), parts.get("v1", ""))
 
 
+def _in_address(slug: str) -> str:
+    return quote(slug, safe="")
+
+
+def _sent(file: str | Path, given: dict) -> dict:
+    """A file, and what comes beside it, as a form."""
+    data = given | ({"columns": json.dumps(given["columns"])} if "columns" in given else {})
+    return {"files": {"file": (Path(file).name, Path(file).read_bytes())}, "data": data}
+
+
 def _answer(response: httpx.Response) -> Any:
+    _refuse(response)
+    return response.json() if response.content else None
+
+
+def _refuse(response: httpx.Response) -> None:
+    """Raises Problem unless it is a success."""
     if response.is_success:
-        return response.json() if response.content else None
+        return
     try:
         told = response.json()
     except ValueError:

@@ -6,8 +6,8 @@
 
 As with encodes (docs/decisions/0003-the-database-is-the-queue.md) the database says who makes what.
 At most one is made at a time, which the database holds to: workers have other things to do. One
-whose worker died goes on behind the last whole file of its archive, unless what it is made of has
-changed since; then it begins anew. The archive has its name when it is whole.
+whose worker died goes on behind the last whole file of its archive, or part of a table, unless what
+it is made of has changed since; then it begins anew. The archive has its name when it is whole.
 """
 
 import time
@@ -19,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotation.datasets import FORMATS, Contents, DataChanged, Moment, export_files
@@ -27,11 +27,18 @@ from annotation.datasets.archives import Archive, ArchiveInUse, Kept, file_diges
 from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Campaign, Export
 from annotation.populations import PEOPLE
-from codecs_registry.leases import LEASE, is_alive, lease_kept, worker_name
+from codecs_registry.leases import Work, lease_kept, worker_name
 
 MAX_ATTEMPTS = 5
 SECONDS_BETWEEN = 1.0  # of two notes of how far it is
 State = Export.State
+WORK = Work(
+    Export,
+    waiting=State.WAITING,
+    held=State.MAKING,
+    failed=State.FAILED,
+    most_attempts=MAX_ATTEMPTS,
+)
 
 
 class UnknownExport(ValueError):
@@ -96,12 +103,7 @@ def request(
 
 def retry(export: Export) -> bool:
     """Ask again for one that failed. False: it is none, or the same is being made already."""
-    failed = Export.objects.filter(id=export.id, state=State.FAILED)
-    try:
-        with transaction.atomic():
-            return bool(failed.update(state=State.WAITING, error="", attempts=0, finished_at=None))
-    except IntegrityError:
-        return False
+    return bool(WORK.retry(Export.objects.filter(id=export.id)))
 
 
 def delete(export: Export) -> None:
@@ -122,50 +124,19 @@ def _delete_files(export: Export) -> None:
 
 def claim_next(*, worker: str, now: datetime) -> Export | None:
     """Take what was asked for first. None: nothing waits, or another one is being made."""
-    release_lost(now=now)
+    WORK.release_lost(now=now)
     waiting = Export.objects.filter(state=State.WAITING).order_by("id")
     for export_id in waiting.values_list("id", flat=True):
-        try:
-            with transaction.atomic():
-                taken = Export.objects.filter(id=export_id, state=State.WAITING).update(
-                    state=State.MAKING,
-                    worker=worker,
-                    lease_ends=now + LEASE,
-                    attempts=F("attempts") + 1,
-                    error="",
-                )
-                Export.objects.filter(id=export_id, started_at=None).update(started_at=now)
-        except IntegrityError:  # export_one_at_a_time
-            return None
-        if taken:
+        if WORK.take(waiting.filter(id=export_id), worker=worker, now=now):
+            Export.objects.filter(id=export_id, started_at=None).update(started_at=now)
             return Export.objects.select_related("campaign").get(id=export_id)
     return None
 
 
-def release_lost(*, now: datetime) -> int:
-    """Have exports wait again whose worker's lease ended; returns how many. One that lost its
-    worker too often fails."""
-    lost = Export.objects.filter(state=State.MAKING, lease_ends__lte=now)
-    lost.filter(attempts__gte=MAX_ATTEMPTS).update(
-        state=State.FAILED,
-        error=f"Its worker died {MAX_ATTEMPTS} times; it may need more memory.",
-        finished_at=now,
-    )
-    return lost.update(state=State.WAITING, worker="", lease_ends=None)
-
-
-def release_dead(host: str, *, now: datetime) -> int:
-    """End the leases of processes of this host that are no more; returns how many."""
-    held = Export.objects.filter(state=State.MAKING, worker__startswith=f"{host}:")
-    dead = [each.id for each in held if not is_alive(each.worker)]
-    return held.filter(id__in=dead).update(lease_ends=now)
-
-
 def is_owed(*, now: datetime) -> bool:
     """Whether an export waits for a worker, or has lost its own, and none is being made."""
-    waiting = Q(state=State.WAITING) | Q(state=State.MAKING, lease_ends__lte=now)
-    is_made = Export.objects.filter(state=State.MAKING, lease_ends__gt=now).exists()
-    return not is_made and Export.objects.filter(waiting).exists()
+    is_made = WORK.under_way(now=now).exists()
+    return not is_made and Export.objects.filter(WORK.owed(now=now)).exists()
 
 
 # --- made -----------------------------------------------------------------------------------------
@@ -180,16 +151,14 @@ def make_next() -> Export | None:
     if export is None:
         return None
     held = _held(export)
-    with lease_kept(
-        lambda: held.update(lease_ends=timezone.now() + LEASE), LEASE, name="export lease"
-    ):
+    with lease_kept(held):
         try:
             _make(export)
         except LeaseLost:
             if not Export.objects.filter(id=export.id).exists():
                 _delete_files(export)
         except ArchiveInUse:  # by a worker that was taken for dead: it is waited for
-            held.update(state=State.WAITING, worker="", lease_ends=None, attempts=F("attempts") - 1)
+            WORK.give_back(held)
             return None
         except DataChanged as error:
             _fail(export, f"{error} Try again.")
@@ -261,10 +230,7 @@ def _finish(export: Export, **found: Any) -> None:
 
 def _fail(export: Export, reason: str) -> None:
     """What is half-written goes: it may be that the disk is full of it."""
-    failed = _held(export).update(
-        state=State.FAILED, error=reason, finished_at=timezone.now(), moment=None, kept={}
-    )
-    if failed:
+    if WORK.fail(_held(export), reason, now=timezone.now(), moment=None, kept={}):
         _delete_files(export)
 
 
@@ -276,4 +242,4 @@ def _note(export: Export, **seen: Any) -> None:
 
 
 def _held(export: Export) -> QuerySet[Export]:
-    return Export.objects.filter(id=export.id, state=State.MAKING, worker=export.worker)
+    return WORK.held_by(export.worker).filter(id=export.id)

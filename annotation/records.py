@@ -120,12 +120,14 @@ def judgment_records(
     *,
     population: str = BOTH,
     until: int | None = None,
+    after: int = 0,
     only: Iterable[int] | None = None,
 ) -> Iterator[JudgmentRecord]:
     """The campaign's judgments in the order in which they were given, streamed; practice and quiz
     are left out.
 
-    until : the id of the last one.   only : ids, to have no others.
+    until : the id of the last one.   after : that of the one before the first.
+    only : ids, to have no others.
     """
     made = Reconstruction.objects.filter(tasks__campaign=campaign).order_by().distinct()
     codecs = dict(made.values_list("id", "codec"))
@@ -169,7 +171,7 @@ def judgment_records(
         ranks,
         response_ms,
         judged_at,
-    ) in (row for page in in_pages(rows) for row in page):
+    ) in (row for page in in_pages(rows, after=after) for row in page):
         is_gold = purpose == Purpose.GOLD
         names = coded if is_gold else codecs
         yield JudgmentRecord(

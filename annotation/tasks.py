@@ -1,7 +1,5 @@
 """Celery's door to exports."""
 
-import socket
-
 from celery import shared_task
 from celery.signals import worker_ready
 from django.utils import timezone
@@ -31,5 +29,5 @@ def wake_exporters() -> None:
 
 @worker_ready.connect
 def look_for_exports_when_a_worker_starts(**_: object) -> None:
-    exports.release_dead(socket.gethostname(), now=timezone.now())
+    exports.WORK.release_dead(now=timezone.now())
     wake_exporters()

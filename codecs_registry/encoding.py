@@ -17,14 +17,14 @@ from itertools import count, product
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.dispatch import Signal
 from django.utils import timezone
 
 from codecs_registry import blobs, lossless, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
-from codecs_registry.leases import LEASE, is_alive, lease_kept, worker_name
+from codecs_registry.leases import Work, lease_kept, worker_name
 from codecs_registry.models import Encode, Reconstruction, SourceImage
 from codecs_registry.pictures import read_png
 from codecs_registry.rate_matched import Encoded, Files, encode_to_rates
@@ -32,6 +32,13 @@ from perceptual.reference import ms_ssim, psnr
 
 MAX_ATTEMPTS = 3  # a picture that kills its worker (out of memory, say) is not tried for ever
 State = Reconstruction.State
+WORK = Work(
+    Reconstruction,
+    waiting=State.WAITING,
+    held=State.ENCODING,
+    failed=State.FAILED,
+    most_attempts=MAX_ATTEMPTS,
+)
 
 # Sent after the reconstructions of a source image by a codec were made, or could not be made.
 reconstructions_finished = Signal()  # reconstruction_ids: list[int]
@@ -119,40 +126,16 @@ def request(
 
 def count_owed(*, now: datetime) -> int:
     """How many (source, codec) wait, or have a worker whose lease has ended."""
-    owed = Reconstruction.objects.filter(_free(now)).order_by().values("source_id", "codec")
+    owed = Reconstruction.objects.filter(WORK.free(now=now)).order_by().values("source_id", "codec")
     return owed.distinct().count()
-
-
-def release_dead(host: str, *, now: datetime) -> int:
-    """End the leases of processes of this host that are no more; returns how many.
-
-    Leases would end by themselves; this spares a restarted worker the wait. Should it err (two
-    hosts of one name), something is made twice, and the database keeps one.
-    """
-    held = Reconstruction.objects.filter(state=State.ENCODING, worker__startswith=f"{host}:")
-    workers = held.values_list("worker", flat=True).order_by().distinct()
-    dead = [worker for worker in workers if not is_alive(worker)]
-    return held.filter(worker__in=dead).update(lease_ends=now)
 
 
 def give_up(*, now: datetime) -> int:
     """Mark as failed what lost its worker too often; returns how many."""
-    lost = Reconstruction.objects.filter(
-        state=State.ENCODING, lease_ends__lte=now, attempts__gte=MAX_ATTEMPTS
-    )
-    ids = list(lost.values_list("id", flat=True))
-    reason = f"The worker that encoded it died {MAX_ATTEMPTS} times; it may need more memory."
-    count = _fail(lost.filter(id__in=ids), reason, now=now)
-    if count:
+    ids = WORK.give_up(now=now)
+    if ids:
         reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
-    return count
-
-
-def retry_failed(reconstructions) -> int:
-    """Ask again for those of a queryset that failed; returns how many."""
-    return reconstructions.filter(state=State.FAILED).update(
-        state=State.WAITING, error="", attempts=0
-    )
+    return len(ids)
 
 
 class MemoryIsShort(Exception):
@@ -170,15 +153,15 @@ def make_next() -> int | None:
     if not claimed:
         return None
     ids = [each.id for each in claimed]
-    held = _held_by(worker).filter(id__in=ids)
-    with lease_kept(lambda: held.update(lease_ends=timezone.now() + LEASE), LEASE, name="lease"):
+    held = WORK.held_by(worker).filter(id__in=ids)
+    with lease_kept(held):
         try:
             made = _make(claimed, worker=worker)
         except CodecError as error:
             made = 0
-            _refuse(ids, str(error), worker=worker)
+            WORK.fail(held, str(error), now=timezone.now())
         except Exception as error:
-            _refuse(ids, f"{type(error).__name__}: {error}", worker=worker)
+            WORK.fail(held, f"{type(error).__name__}: {error}", now=timezone.now())
             raise
         finally:
             reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
@@ -202,7 +185,7 @@ def claim_next(
         memory_bytes = memory.budget_bytes(settings.CLOSER_ENCODE_MEMORY_MB)
     host = worker.split(":")[0]
     while True:
-        free = Reconstruction.objects.filter(_free(now) & _makeable_here())
+        free = Reconstruction.objects.filter(WORK.free(now=now) & _makeable_here())
         with transaction.atomic():
             # One at a time on a host, so that two do not both take its last memory.
             _lock(f"encodes of {host}")
@@ -214,14 +197,9 @@ def claim_next(
             if needed <= memory_bytes:
                 if needed > memory_bytes - _held_bytes(host, now=now):
                     raise MemoryIsShort
-                owed.update(
-                    state=State.ENCODING,
-                    worker=worker,
-                    lease_ends=now + LEASE,
-                    attempts=F("attempts") + 1,
-                )
+                WORK.take(owed, worker=worker, now=now)
                 group = {"source": first.source, "codec": first.codec}
-                claimed = list(_held_by(worker).filter(**group).select_related("source"))
+                claimed = list(WORK.held_by(worker).filter(**group).select_related("source"))
                 if claimed:  # else a worker of another host was first: look again
                     return claimed
                 continue
@@ -232,7 +210,7 @@ def claim_next(
                 f"this machine gives {memory.in_words(memory_bytes)} to its encoders "
                 "(CLOSER_ENCODE_MEMORY_MB)."
             )
-            _fail(owed.filter(id__in=ids), reason, now=now)
+            WORK.fail(owed.filter(id__in=ids), reason, now=now)
         reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
 
 
@@ -244,9 +222,7 @@ def _lock(name: str) -> None:
 
 def _held_bytes(host: str, *, now: datetime) -> int:
     """What the encodes under way on a host take together."""
-    held = Reconstruction.objects.filter(
-        state=State.ENCODING, worker__startswith=f"{host}:", lease_ends__gt=now
-    )
+    held = WORK.under_way(now=now).filter(worker__startswith=f"{host}:")
     groups = held.order_by().values_list("codec", "source__width", "source__height", "source_id")
     codecs = all_codecs()
     return sum(
@@ -280,7 +256,7 @@ def _store(
     files = lossless.store(encoded.pixels)
     decibels = psnr(pixels, encoded.pixels)
     return (
-        _held_by(worker)
+        WORK.held_by(worker)
         .filter(id=reconstruction.id)
         .update(
             state=State.READY,
@@ -303,19 +279,6 @@ def _store(
     )
 
 
-def _refuse(ids: list[int], reason: str, *, worker: str) -> None:
-    _fail(_held_by(worker).filter(id__in=ids), reason, now=timezone.now())
-
-
-def _fail(reconstructions, reason: str, *, now: datetime) -> int:
-    return reconstructions.update(state=State.FAILED, error=reason, finished_at=now)
-
-
-def _free(now: datetime) -> Q:
-    orphaned = Q(state=State.ENCODING, lease_ends__lte=now, attempts__lt=MAX_ATTEMPTS)
-    return Q(state=State.WAITING) | orphaned
-
-
 def _makeable_here() -> Q:
     """What was asked for in versions that this worker has; the rest is for others."""
     here = Q(pk__in=[])
@@ -327,8 +290,4 @@ def _makeable_here() -> Q:
 
 def is_worked_on(*, now: datetime) -> bool:
     """Whether some worker is encoding at this moment."""
-    return Reconstruction.objects.filter(state=State.ENCODING, lease_ends__gt=now).exists()
-
-
-def _held_by(worker: str):
-    return Reconstruction.objects.filter(state=State.ENCODING, worker=worker)
+    return WORK.under_way(now=now).exists()

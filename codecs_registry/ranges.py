@@ -18,10 +18,15 @@ def ranged_file(
     """A file to be saved under a name, or the one range of it that is asked for.
 
     etag : changes whenever the file does; a range of another one than it was begun with is not
-    sent, but the whole file. Several ranges at once are not: they get the whole file, too.
+    sent, but the whole file, and nothing to who has it (304). Several ranges at once are not: they
+    get the whole file, too.
     """
     size = path.stat().st_size
     headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
+    if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        unchanged = HttpResponse(status=304, headers=headers)
+        del unchanged["Content-Type"]
+        return unchanged
     found = _ONE_RANGE.fullmatch(request.headers.get("Range", ""))
     is_same = request.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
     if not found or not any(found.groups()) or not is_same:

@@ -1,7 +1,5 @@
 """Celery's door to encoding."""
 
-import socket
-
 from celery import shared_task
 from celery.signals import worker_ready
 from django.utils import timezone
@@ -42,6 +40,6 @@ def resume_encoding() -> None:
 @worker_ready.connect
 def look_for_work_when_a_worker_starts(**_: object) -> None:
     now = timezone.now()
-    encoding.release_dead(socket.gethostname(), now=now)
+    encoding.WORK.release_dead(now=now)
     encoding.give_up(now=now)
     wake_encoders()

@@ -2,8 +2,12 @@
 
 from typing import NamedTuple
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.urls import reverse
+
+from evaluation.access import may_metric
+from projects.roles import Role
 
 
 class Section(NamedTuple):
@@ -27,8 +31,11 @@ SECTIONS = (
 def of_page(request: HttpRequest) -> dict:
     """sections: those that base.html links to."""
     here = request.path
+    user = getattr(request, "user", AnonymousUser())
     listed = []
     for title, name, beginnings in SECTIONS:
+        if name == "metrics" and not may_metric(user, Role.VIEWER):
+            continue
         address = reverse(name)
         current = "page" if here == address else "true" if here.startswith(beginnings) else ""
         listed.append(Section(title, address, current))

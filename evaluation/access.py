@@ -12,7 +12,7 @@ from evaluation.models import Study
 from projects.access import current, projects_of, require
 from projects.roles import Role
 
-__all__ = ["Role", "for_the_metric", "in_project", "require_metric", "study_of"]
+__all__ = ["Role", "for_the_metric", "in_project", "may_metric", "require_metric", "study_of"]
 
 
 def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study:
@@ -26,11 +26,16 @@ def study_of(request: HttpRequest, slug: str, role: Role = Role.VIEWER) -> Study
     return found
 
 
+def may_metric(user, role: Role) -> bool:
+    """The metric belongs to those whose projects' judgments train it."""
+    return projects_of(user, role).filter(trains_metric=True).exists()
+
+
 def require_metric(user, role: Role = Role.VIEWER) -> None:
-    """The metric belongs to those whose projects' judgments train it. Raises as study_of does."""
-    if not projects_of(user).filter(trains_metric=True).exists():
+    """Raises as study_of does."""
+    if not may_metric(user, Role.VIEWER):
         raise Http404
-    if not projects_of(user, role).filter(trains_metric=True).exists():
+    if not may_metric(user, role):
         raise PermissionDenied(
             f"This takes the role {role.value} in a project whose judgments train the metric."
         )

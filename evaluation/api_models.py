@@ -14,7 +14,8 @@ class Scope(models.TextChoices):
     READ = "read", "See projects, images, codecs, studies, results and versions of the metric"
     JUDGMENTS = "judgments:read", "Read single judgments"
     ANNOTATORS = "annotators", "See and invite annotators: whoever has their links judges as them"
-    WRITE = "write", "Upload photographs; make, open and close studies; change webhooks"
+    MEMBERS = "members", "Make projects, and say who takes part in them"
+    WRITE = "write", "Upload photographs; make and run studies; import, export and share"
 
 
 class ApiToken(models.Model):

@@ -10,10 +10,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation import exports
 from annotation.datasets import FORMATS
-from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Export
 from annotation.populations import BOTH
-from annotation.tasks import wake_exporters
 from codecs_registry.ranges import ranged_file
 from evaluation import exporting
 from evaluation.access import Role, study_of
@@ -45,15 +43,9 @@ def data(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _listed(study: Study) -> dict:
-    found = list(study.campaign.exports.select_related("requested_by"))
-    last_withdrawal = study.campaign.withdrawals.order_by("-withdrawn_at").first()
+    found = list(exporting.exports_of(study))
     for each in found:
         each.label = FORMATS[each.format].label if each.format in FORMATS else each.format
-        each.is_outdated = bool(
-            last_withdrawal
-            and each.finished_at
-            and each.requested_at < last_withdrawal.withdrawn_at
-        )
     return {
         "study": study,
         "exports": found,
@@ -67,28 +59,19 @@ def request_export(request: HttpRequest, slug: str) -> HttpResponse:
     study = study_of(request, slug, Role.RESEARCHER)
     form = request.POST.get("format", "")
     population = request.POST.get("population", PEOPLE)
-    if population in FILE_NAMES and not _has_judgments(study, population):
-        kind = "Simulated annotators have" if population == SIMULATED else "People have"
-        messages.error(request, f"{kind} not judged yet: there is nothing to export.")
-        return redirect("data", slug=slug)
     try:
         exporting.request(study, form, population, by=request.user)
     except exports.UnknownExport as error:
         messages.error(request, f"It cannot be made: {error}.")
+    except exporting.NothingToExport as error:
+        messages.error(request, f"{error}.")
     return redirect("data", slug=slug)
-
-
-def _has_judgments(study: Study, population: str) -> bool:
-    counts = study.judgment_counts()
-    return any(counts.values()) if population == BOTH else bool(counts[population])
 
 
 @login_required
 @require_POST
 def retry(request: HttpRequest, slug: str, export_id: int) -> HttpResponse:
-    if exports.retry(_export(request, slug, export_id, Role.RESEARCHER)):
-        wake_exporters()
-    else:
+    if not exporting.retry(_export(request, slug, export_id, Role.RESEARCHER)):
         messages.info(request, "There is nothing to try again: the same is being made, or is done.")
     return redirect("data", slug=slug)
 

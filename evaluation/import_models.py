@@ -45,13 +45,6 @@ class ImportedJudgments(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
     imported_at = models.DateTimeField(auto_now_add=True)
-    results = models.CharField(
-        max_length=200, blank=True, help_text="Blob: JSON (evaluation/import_results); empty: none."
-    )
-    results_by = models.CharField(
-        max_length=100, blank=True, help_text="The version of the code that computed them."
-    )
-    results_asked_at = models.DateTimeField(null=True, help_text="When a worker was asked last.")
 
     class Meta:
         ordering = ["-imported_at", "-id"]

@@ -1,51 +1,59 @@
-"""What imported judgments come to: computed once, by a worker where there are many, and kept.
+"""What imported judgments come to: analysed once, by a worker where there are many, and kept as
+analyses of studies are (stored_analyses.py).
 
 Neither the file nor how it is read ever changes, so that results change with the code alone.
 """
 
 import json
-from datetime import datetime, timedelta
+import time
+from contextlib import nullcontext
+from datetime import datetime
 
-from django.db.models import Q
-
-from codecs_registry import blobs
+from codecs_registry.leases import lease_kept
 from evaluation.import_models import ImportedJudgments
 from evaluation.importing import read_again
+from evaluation.models import StoredAnalysis
 from evaluation.provenance import provenance
 
 AT_ONCE = 2000
 """Rows that a page analyses itself: they take about two seconds."""
-ASK_AGAIN = timedelta(minutes=10)
-"""After which a worker that was asked is taken for lost."""
 
 
 def kept(imported: ImportedJudgments) -> dict | None:
     """The results that this version of the code computed before: "analysis", which is what
     `analyse --comparisons` says of the file, "read_aloud" and "cannot_be_had"."""
-    if imported.results_by != _version():
-        return None
-    return json.loads(blobs.read(imported.results))
+    stored = StoredAnalysis.objects.filter(imported=imported, basis=_version()).first()
+    return stored.document if stored else None
 
 
-def compute(imported: ImportedJudgments) -> dict:
-    """As `kept`, computed and kept. Safe to run twice or at the same time.
+def compute(imported: ImportedJudgments, *, now: datetime) -> dict | None:
+    """As `kept`, computed if need be, and kept; None while somebody else does.
 
     Raises InvalidComparisons if the study that it belongs to has changed so that no row fits.
     """
+    from evaluation.stored_analyses import claimed, put  # with all of statistics
+
+    with claimed(_made_room(imported), now=now) as held:
+        if held is not None and kept(imported) is None:
+            begun = time.monotonic()
+            with lease_kept(held) if imported.n_used > AT_ONCE else nullcontext():
+                text = json.dumps(_made(imported), allow_nan=False)
+            seconds = time.monotonic() - begun
+            told = {"basis": _version(), "news": 0, "n_judgments": imported.n_used}
+            put(held, now=now, text=text, seconds=seconds, **told)
+    return kept(imported)
+
+
+def _made(imported: ImportedJudgments) -> dict:
     from evaluation.analysis import analyse_file  # half a second that only results need
     from evaluation.import_words import cannot_be_had, read_aloud
 
     judgments = read_again(imported)
-    found = {
+    return {
         "analysis": analyse_file(judgments, name=imported.file_name),
         "read_aloud": read_aloud(judgments),
         "cannot_be_had": cannot_be_had(judgments),
     }
-    text = json.dumps(found, allow_nan=False)
-    imported.results = blobs.put(text.encode(), ".json")
-    imported.results_by = _version()
-    imported.save(update_fields=["results", "results_by"])
-    return json.loads(text)  # the same whether it was kept or not
 
 
 def results(imported: ImportedJudgments, *, now: datetime) -> dict | None:
@@ -55,19 +63,23 @@ def results(imported: ImportedJudgments, *, now: datetime) -> dict | None:
     """
     found = kept(imported)
     if found is None and imported.n_used <= AT_ONCE:
-        found = compute(imported)
+        found = compute(imported, now=now)
     if found is None:
         ask(imported, now=now)
     return found
 
 
 def ask(imported: ImportedJudgments, *, now: datetime) -> None:
-    """Ask a worker for results, unless one was asked a short while ago."""
-    from evaluation.tasks import analyse_import
+    """Ask a worker for results, unless one is at it or was asked a moment ago."""
+    from evaluation.stored_analyses import ask_for
 
-    was_not = Q(results_asked_at=None) | Q(results_asked_at__lt=now - ASK_AGAIN)
-    if ImportedJudgments.objects.filter(was_not, id=imported.id).update(results_asked_at=now):
-        analyse_import.delay(imported.id)
+    ask_for(_made_room(imported), now=now)
+
+
+def _made_room(imported: ImportedJudgments) -> StoredAnalysis:
+    return StoredAnalysis.objects.get_or_create(
+        imported=imported, defaults={"population": imported.population}
+    )[0]
 
 
 def beside(own: dict, imported: dict) -> list[dict]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from evaluation.importing import DryRun
 from evaluation.labels import stratum_title
 from evaluation.statistics.reading import Judgments
 from evaluation.statistics.shares import Shares
@@ -19,6 +20,31 @@ def read_aloud(judgments: Judgments) -> list[str]:
         return [_ranking_aloud(judgments, row) for row in range(n)]
     n = min(READ_ALOUD, len(judgments.comparisons.outcome))
     return [_comparison_aloud(judgments, row) for row in range(n)]
+
+
+def as_told(found: DryRun) -> dict:
+    """A dry run of a file that can be used, as plain values."""
+    judgments = found.judgments
+    table = judgments.shares or judgments.comparisons
+    return {
+        "format": found.format,
+        "orientation": found.orientation,
+        "columns": [
+            {"name": each.name, "taken_for": each.taken_for or None, "meaning": each.meaning}
+            for each in found.columns
+        ],
+        "rows": judgments.n_rows,
+        "used": judgments.n_used,
+        "malformed": [{"line": each.line, "reason": each.reason} for each in judgments.malformed],
+        "set_aside": judgments.set_aside,
+        "simulated": judgments.is_simulated,
+        "conditions": list(table.conditions),
+        "contents": list(table.contents),
+        "strata": list(table.strata),
+        "annotators": list(table.annotators) if judgments.names_annotators else None,
+        "read_aloud": read_aloud(judgments),
+        "cannot_be_had": cannot_be_had(judgments),
+    }
 
 
 def _comparison_aloud(judgments: Judgments, row: int) -> str:

@@ -266,7 +266,7 @@ def retry_encoding(study: Study, *, by=None) -> int:
             study.reconstructions.set(
                 encoding.request(study.sources.all(), study.codecs, study.targets_bpp)
             )
-        count = encoding.retry_failed(study.reconstructions)
+        count = encoding.WORK.retry(study.reconstructions.all())
         if count:
             audit.record("tried failed encodes again", study, by=by, project=study.project, n=count)
         _wake_encoders_on_commit()

@@ -90,5 +90,5 @@ def stop_soon(**_: object) -> None:
 
 @worker_ready.connect
 def look_for_work_when_a_worker_starts(**_: object) -> None:
-    training_runs.release_dead(now=timezone.now())
+    training_runs.WORK.release_dead(now=timezone.now())
     wake(look_for_work)

@@ -22,6 +22,7 @@ from evaluation.statistics.planning import (
     judgments_for_width,
 )
 from evaluation.statistics.planning import plan as simulate
+from evaluation.stopping import FEWEST, FEWEST_A_CODEC
 from evaluation.study_files import ACTIVE, StudySpecification
 
 CONFIDENCE = 0.95
@@ -72,6 +73,23 @@ class Foretold:
 
 
 @dataclass(frozen=True)
+class Target:
+    """When a study with a target width is expected to close by itself: half of the simulated ones
+    have by then.
+
+    width : of the widest interval of a codec's score, in log-odds.
+    per_pair : judgments of each pair, in one stratum; None: no size that was simulated reaches it.
+    judgments : as many in all strata.
+    is_within : whether that is no more than the plan has.
+    """
+
+    width: float
+    per_pair: int | None
+    judgments: int | None
+    is_within: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """A study in numbers.
 
@@ -86,6 +104,7 @@ class Plan:
     cost, cost_from : exact, with cents; from "judgment" (the file's pay) or "hour"; None: no pay.
     bonus : the most that comes on top of the cost.
     foretold, foretold_reason : one of them is None.
+    target : None: the study has no target width.
     """
 
     sources: int
@@ -114,6 +133,29 @@ class Plan:
     encoding: list[CodecCost]
     foretold: Foretold | None
     foretold_reason: str | None
+    target: Target | None
+
+    @property
+    def target_told(self) -> str:
+        """Whether the study is expected to close by itself, in words; "" without a target."""
+        target = self.target
+        if target is None:
+            return ""
+        if self.foretold is None:
+            return f"When intervals are {target.width:g} wide cannot be foretold."
+        if target.per_pair is None:
+            return (
+                f"No size that was simulated has intervals of scores that are {target.width:g} "
+                "wide: the study is not expected to close by itself. More photographs and "
+                "annotators help most."
+            )
+        reached = (
+            f"intervals of scores are {target.width:g} wide at about {target.judgments:,} "
+            f"judgments, {target.per_pair:,} of each pair"
+        )
+        if target.is_within:
+            return f"The study is expected to close by itself: {reached}."
+        return f"The study is not expected to close by itself: {reached}."
 
     @property
     def encode_seconds(self) -> float:
@@ -205,6 +247,7 @@ def plan_of(
         encoding=encoding,
         foretold=foretold,
         foretold_reason=reason,
+        target=_target(specification, wants, foretold, per_pair),
     )
 
 
@@ -330,6 +373,23 @@ def _foretold(
         return None, str(error)
 
 
+def _target(
+    specification: StudySpecification, wants: _Wanted, foretold: Foretold | None, per_pair: float
+) -> Target | None:
+    width = specification.target_width
+    if width is None:
+        return None
+    narrow = foretold and _fewest(foretold.rows, score_width=width)
+    if narrow is None:
+        return Target(width, None, None, False)
+    # As evaluation.stopping has them.
+    each_codec = FEWEST_A_CODEC / (len(specification.codecs) - 1)
+    at_least = max(each_codec, FEWEST / wants.questions)
+    needed = max(narrow, math.ceil(at_least))
+    judgments = needed * wants.questions * len(specification.bpp)
+    return Target(width, needed, judgments, needed <= per_pair)
+
+
 def scores_to_find(n: int, preferred: float) -> list[float]:
     """Scores of n codecs, of which the first is better than the last by so much that this share
     prefers it; all others are half-way between."""
@@ -372,9 +432,17 @@ def _simulated(
     )
 
 
-def _fewest(rows: Sequence[PlanRow], *, width: float = 0.0, power: float = 0.0) -> int | None:
+def _fewest(
+    rows: Sequence[PlanRow], *, width: float = 0.0, score_width: float = 0.0, power: float = 0.0
+) -> int | None:
+    """Judgments of each pair at which one of these is reached; None where no size does."""
     try:
-        found = judgments_for_width(rows, width) if width else judgments_for_power(rows, power)
+        if width:
+            found = judgments_for_width(rows, width)
+        elif score_width:
+            found = judgments_for_width(rows, score_width, of="score_width")
+        else:
+            found = judgments_for_power(rows, power)
     except NotIdentified:
         return None
     return int(found.value)

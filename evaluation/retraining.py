@@ -28,6 +28,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from codecs_registry import blobs
+from codecs_registry.leases import lease_kept
 from evaluation import training_runs
 from evaluation.distances import DistanceStore, distance_store, distances
 from evaluation.metric_models import MetricVersion, RetrainingRule, TrainingRun
@@ -142,7 +143,7 @@ def perform(
     """
     folder = training_runs.folder_of(run)
     try:
-        with training_runs.lease_kept(run):
+        with lease_kept(training_runs.held(run)):
             version = _perform(run, folder, _Noting(run, tell, is_to_stop))
     except (Stopped, KeyboardInterrupt):
         training_runs.give_back(run)

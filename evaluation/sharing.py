@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -20,6 +21,31 @@ TOKEN_BYTES = 24
 
 class LinkRevoked(Exception):
     """The link was good once."""
+
+
+class NothingToShare(Exception):
+    """Nobody of the population has judged; the message says so."""
+
+
+class NotAnalysed(Exception):
+    """The results are being analysed for the first time."""
+
+
+def share_results(
+    study: Study, *, population: str, freezes: bool, now: datetime, by=None
+) -> SharedLink:
+    """Make a link to a study's results: as they are now (freezes), or always the newest.
+
+    Raises NothingToShare and NotAnalysed.
+    """
+    from evaluation.stored_analyses import newest  # with all of statistics
+
+    if not study.judgment_counts().get(population):
+        raise NothingToShare("There are no judgments of this kind to share yet")
+    document = newest(study, population, now=now) if freezes else None
+    if freezes and document is None:
+        raise NotAnalysed
+    return share(study, population=population, document=document, by=by)
 
 
 @transaction.atomic

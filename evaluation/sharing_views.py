@@ -17,7 +17,7 @@ from evaluation.access import Role, study_of
 from evaluation.models import SIMULATED, SharedLink, Study
 from evaluation.views import not_yet
 
-FROZEN, NEWEST = "frozen", "newest"
+NEWEST = "newest"
 
 
 @login_required
@@ -41,16 +41,19 @@ def sharing(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def share(request: HttpRequest, slug: str) -> HttpResponse:
     study = study_of(request, slug, Role.RESEARCHER)
-    population = request.POST.get("population", "")
-    counts = study.judgment_counts()
-    if not counts.get(population):
-        messages.error(request, "There are no judgments of this kind to share yet.")
+    try:
+        domain.share_results(
+            study,
+            population=request.POST.get("population", ""),
+            freezes=request.POST.get("shows") != NEWEST,
+            now=timezone.now(),
+            by=request.user,
+        )
+    except domain.NothingToShare as error:
+        messages.error(request, f"{error}.")
         return redirect("sharing", slug=slug)
-    freezes = request.POST.get("shows") != NEWEST
-    document = None
-    if freezes and (document := _newest(study, population)) is None:
+    except domain.NotAnalysed:
         return not_yet(request, study)
-    domain.share(study, population=population, document=document, by=request.user)
     messages.success(request, "The link is there: whoever has it sees these results.")
     return redirect("sharing", slug=slug)
 

@@ -2,8 +2,8 @@
 
 An analysis of a million judgments takes a minute. So it is made by a worker (the `analyse` queue),
 kept, and made anew when there is news: judgments, a withdrawal, another metric in service or what
-it scored, other code. The database says who makes it:
-a row holds the newest analysis of a population by one choice of options, and the lease of whoever
+it scored, other code. The database says who makes it: a row holds the newest analysis of a
+population by one choice of options, or of an import (import_results.py), and the lease of whoever
 makes the next. One that took long is made less often: after BACKOFF times as long as it took. Where
 there are at most SMALL judgments, the page that wants it makes it, so a newcomer needs no worker.
 """
@@ -14,17 +14,18 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Count, DateTimeField, Q, Value
+from django.db.models import Count, DateTimeField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from annotation.counts import Counts, counts_of
 from annotation.models import Campaign
-from codecs_registry.leases import LEASE, lease_kept, worker_name
+from codecs_registry.leases import LEASE, lease_kept, unclaimed, worker_name
 from evaluation import webhooks
 from evaluation.metric_versions import in_service
 from evaluation.models import (
@@ -153,15 +154,39 @@ def is_due(stored: StoredAnalysis, *, now: datetime) -> bool:
 def ask(study_id: int, population: str, *, options: Options | None = None, now: datetime) -> bool:
     """Ask the workers for an analysis, unless one is at it or was asked a moment ago; returns
     whether they were asked."""
+    return ask_for(_made_room(study_id, population, options or Options()), now=now)
+
+
+def ask_for(stored: StoredAnalysis, *, now: datetime) -> bool:
+    """As `ask`, of a study or of an import."""
     from evaluation.tasks import analyse
 
-    stored = _made_room(study_id, population, options or Options())
     is_told = Q(told_at__isnull=False, told_at__gt=now - ASK_AGAIN)
-    waiting = StoredAnalysis.objects.filter(~is_told, _unclaimed(now), id=stored.id)
+    waiting = StoredAnalysis.objects.filter(~is_told, unclaimed(now=now), id=stored.id)
     if not waiting.update(asked_at=Coalesce("asked_at", Value(now, DateTimeField())), told_at=now):
         return False
     analyse.apply_async((stored.id,), expires=ASK_AGAIN.total_seconds())
     return True
+
+
+@contextmanager
+def claimed(stored: StoredAnalysis, *, now: datetime) -> Iterator[QuerySet | None]:
+    """The row, for as long as nobody else may make it anew; None: somebody else does."""
+    row, worker = StoredAnalysis.objects.filter(id=stored.id), worker_name()
+    if not row.filter(unclaimed(now=now)).update(worker=worker, lease_ends=now + LEASE):
+        yield None
+        return
+    held = row.filter(worker=worker)
+    try:
+        stored.refresh_from_db()
+        yield held
+    finally:
+        held.update(worker="", lease_ends=None)
+
+
+def put(held: QuerySet, *, now: datetime, **made: object) -> bool:
+    """Store what was made of a claimed row; False: it is another's by now."""
+    return bool(held.update(**made, made_at=now, asked_at=None, told_at=None))
 
 
 def refresh(
@@ -173,43 +198,20 @@ def refresh(
     campaign = campaign_of(study, population)
     if campaign is None:
         return False
-    worker = worker_name()
-    claimed = StoredAnalysis.objects.filter(_unclaimed(now), id=stored.id)
-    if not claimed.update(worker=worker, lease_ends=now + LEASE):
-        return False
-    held = StoredAnalysis.objects.filter(id=stored.id, worker=worker)
-    try:
+    with claimed(stored, now=now) as held:
+        if held is None:
+            return False
         counts = counts_of([campaign.id])[campaign.id]  # before it reads: later ones are news
-        stored.refresh_from_db()
         basis = _bases([study.id])[study.id]
         if is_of_now(stored, counts, basis):
             return False
-        if n_of(counts, population) <= SMALL:
+        n = n_of(counts, population)
+        with lease_kept(held) if n > SMALL else nullcontext():  # it takes a thread
             made = _make(study, population, Options(**stored.options))
-        else:
-            renew = _renewal(stored.id, worker)
-            with lease_kept(renew, LEASE, name="lease"):
-                made = _make(study, population, Options(**stored.options))
-        made |= {
-            "news": counts.news,
-            "basis": basis,
-            "made_at": now,
-            "n_judgments": n_of(counts, population),
-        }
-        made |= {"asked_at": None, "told_at": None}
-        if not held.update(**made):
+        if not put(held, now=now, news=counts.news, basis=basis, n_judgments=n, **made):
             return False
-    finally:
-        held.update(worker="", lease_ends=None)
     _tell(study, population, stored.id)
     return True
-
-
-def _renewal(stored_id: int, worker: str):
-    from django.utils import timezone
-
-    held = StoredAnalysis.objects.filter(id=stored_id, worker=worker)
-    return lambda: held.update(lease_ends=timezone.now() + LEASE)
 
 
 def _make(study: Study, population: str, options: Options) -> dict:
@@ -267,11 +269,10 @@ def owed(*, now: datetime) -> list[Key]:
     studies = list(Study.objects.filter(n_tasks__isnull=False).values("id", "campaign", "pilot"))
     ids = {each[name] for each in studies for name in ("campaign", "pilot")} - {None}
     counts = counts_of(ids)
+    of_studies = StoredAnalysis.objects.filter(study__isnull=False)
     known = {
         (each.study_id, each.population): each
-        for each in StoredAnalysis.objects.filter(options_sha256=_digest(Options())).defer(
-            "text", "facts"
-        )
+        for each in of_studies.filter(options_sha256=_digest(Options())).defer("text", "facts")
     }
     bases = _bases(each["id"] for each in studies)
     found = []
@@ -352,7 +353,3 @@ def _made_room(study_id: int, population: str, options: Options) -> StoredAnalys
         options_sha256=_digest(options),
         defaults={"options": asdict(options)},
     )[0]
-
-
-def _unclaimed(now: datetime) -> Q:
-    return Q(lease_ends=None) | Q(lease_ends__lte=now)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from annotation.models import Withdrawal
 from codecs_registry.encoding import reconstructions_finished
 from evaluation import launching
-from evaluation.models import PILOT, ImportedJudgments, IntervalWidth, StoredAnalysis, Study
+from evaluation.models import PILOT, IntervalWidth, StoredAnalysis, Study
 
 
 @shared_task
@@ -35,14 +35,19 @@ def choose_pairs() -> None:
 @shared_task
 def analyse(stored_id: int) -> None:
     """Bring a stored analysis up to date. Safe to run twice, late or at once."""
+    from evaluation import import_results
     from evaluation.statistics.options import Options
     from evaluation.stored_analyses import refresh
 
-    stored = StoredAnalysis.objects.select_related("study__campaign", "study__pilot")
+    stored = StoredAnalysis.objects.select_related("study__campaign", "study__pilot", "imported")
     found = stored.filter(id=stored_id).first()
-    if found:  # nobody withdrew meanwhile
-        options = Options(**found.options)
-        refresh(found.study, found.population, options=options, now=timezone.now())
+    if found is None:  # somebody withdrew, or removed it, meanwhile
+        return
+    now = timezone.now()
+    if found.imported:
+        import_results.compute(found.imported, now=now)
+    else:
+        refresh(found.study, found.population, options=Options(**found.options), now=now)
 
 
 @shared_task(expires=5)
@@ -51,16 +56,6 @@ def keep_analyses_fresh() -> None:
     from evaluation.stored_analyses import ask_for_owed
 
     ask_for_owed(now=timezone.now())
-
-
-@shared_task
-def analyse_import(import_id: int) -> None:
-    """Compute the results of imported judgments. Safe to run twice or at the same time."""
-    from evaluation import import_results
-
-    imported = ImportedJudgments.objects.filter(id=import_id).first()
-    if imported and import_results.kept(imported) is None:
-        import_results.compute(imported)
 
 
 @receiver(reconstructions_finished)

@@ -22,18 +22,21 @@ class Step:
     words: str
 
 
-def steps(project: Project | None, *, study: Study | None = None) -> list[Step]:
+def steps(
+    project: Project | None, *, study: Study | None = None, makes_studies: bool = True
+) -> list[Step]:
     """The tour of the demo's studies, in the order in which to look; empty where there are none.
 
     project : the one whose studies are listed.
     study : the one whose page asks, for which there is a tour only if it is one of the demo's.
+    makes_studies : whether who looks may.
     """
     found = _demo_studies(project)
     if found is None or (study is not None and study not in found):
         return []
     first, example = found
     results = reverse("study", args=[example.slug])
-    return [
+    looked_at = [
         Step(
             "Judge ten pairs",
             annotation_link(first),
@@ -57,12 +60,13 @@ def steps(project: Project | None, *, study: Study | None = None) -> list[Step]:
             "The same as one file to keep or send. Judgments and the 2AFC dataset are on the "
             "study’s page.",
         ),
-        Step(
-            "Make your own",
-            reverse("new-study"),
-            "Your photographs, the codecs and bit rates that you choose, and a link to send round.",
-        ),
     ]
+    own = Step(
+        "Make your own",
+        reverse("new-study"),
+        "Your photographs, the codecs and bit rates that you choose, and a link to send round.",
+    )
+    return [*looked_at, own] if makes_studies else looked_at
 
 
 def _demo_studies(project: Project | None) -> tuple[Study, Study] | None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime
 from itertools import count
@@ -20,11 +18,10 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings as configured
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from codecs_registry import leases
-from codecs_registry.leases import LEASE, is_alive
+from codecs_registry.leases import Work
 from evaluation.metric_models import NAME_PATTERN, MetricVersion, TrainingRun
 from evaluation.training_data import newest_judgment
 
@@ -34,6 +31,13 @@ if TYPE_CHECKING:  # PyTorch takes a second to import, which pages that list run
 MAX_ATTEMPTS = 5
 BASE_NAME = "closer-lpips-comp"
 State = TrainingRun.State
+WORK = Work(
+    TrainingRun,
+    waiting=State.QUEUED,
+    held=State.RUNNING,
+    failed=State.FAILED,
+    most_attempts=MAX_ATTEMPTS,
+)
 
 
 class NameTaken(Exception):
@@ -122,7 +126,7 @@ def _next_name() -> str:
 
 def claim_next(*, worker: str, now: datetime) -> TrainingRun | None:
     """Take what was asked for first. None: nothing waits, or another is being trained."""
-    release_lost(now=now)
+    WORK.release_lost(now=now)
     waiting = TrainingRun.objects.filter(state=State.QUEUED, is_foreground=False)
     for run_id in waiting.order_by("id").values_list("id", flat=True):
         if run := claim(run_id, worker=worker, now=now):
@@ -132,72 +136,33 @@ def claim_next(*, worker: str, now: datetime) -> TrainingRun | None:
 
 def claim(run_id: int, *, worker: str, now: datetime) -> TrainingRun | None:
     """Take a run that waits. None: it does not, or another is being trained."""
-    release_lost(now=now)
-    try:
-        with transaction.atomic():
-            taken = TrainingRun.objects.filter(id=run_id, state=State.QUEUED).update(
-                state=State.RUNNING,
-                worker=worker,
-                lease_ends=now + LEASE,
-                attempts=F("attempts") + 1,
-                error="",
-            )
-            TrainingRun.objects.filter(id=run_id, started_at=None).update(started_at=now)
-    except IntegrityError:  # training_run_one_at_a_time
+    WORK.release_lost(now=now)
+    run = TrainingRun.objects.filter(id=run_id)
+    if not WORK.take(run.filter(state=State.QUEUED), worker=worker, now=now):
         return None
-    return TrainingRun.objects.get(id=run_id) if taken else None
-
-
-def release_lost(*, now: datetime) -> int:
-    """Have runs wait again whose worker's lease ended; returns how many. One that lost its worker
-    too often fails."""
-    lost = TrainingRun.objects.filter(state=State.RUNNING, lease_ends__lte=now)
-    lost.filter(attempts__gte=MAX_ATTEMPTS).update(
-        state=State.FAILED,
-        error=f"Its worker died {MAX_ATTEMPTS} times; it may need more memory.",
-        finished_at=now,
-    )
-    return lost.update(state=State.QUEUED, worker="", lease_ends=None)
-
-
-def release_dead(*, now: datetime) -> int:
-    """End the leases of processes of this host that are no more; returns how many."""
-    host = socket.gethostname()
-    held = TrainingRun.objects.filter(state=State.RUNNING, worker__startswith=f"{host}:")
-    dead = [each.id for each in held if not is_alive(each.worker)]
-    return held.filter(id__in=dead).update(lease_ends=now)
-
-
-def is_worked_on(*, now: datetime) -> bool:
-    """Whether some training is under way at this moment."""
-    return TrainingRun.objects.filter(state=State.RUNNING, lease_ends__gt=now).exists()
+    run.filter(started_at=None).update(started_at=now)
+    return run.get()
 
 
 def is_owed(*, now: datetime) -> bool:
     """Whether a training waits for a worker, or has lost its own, and none is under way."""
-    waiting = Q(state=State.QUEUED) | Q(state=State.RUNNING, lease_ends__lte=now)
-    owed = TrainingRun.objects.filter(waiting, is_foreground=False)
-    return owed.exists() and not is_worked_on(now=now)
+    owed = TrainingRun.objects.filter(WORK.owed(now=now), is_foreground=False)
+    return owed.exists() and not WORK.under_way(now=now).exists()
 
 
 def give_back(run: TrainingRun) -> None:
     """Have a run wait for the next worker; it does not count as an attempt."""
-    _held(run).update(state=State.QUEUED, worker="", lease_ends=None, attempts=F("attempts") - 1)
+    WORK.give_back(held(run))
 
 
 def fail(run: TrainingRun, reason: str) -> None:
-    _held(run).update(state=State.FAILED, error=reason, finished_at=timezone.now())
+    WORK.fail(held(run), reason, now=timezone.now())
 
 
 def retry(run: TrainingRun) -> bool:
     """Ask again for one that failed; it goes on where it was. False: it is no failed one, or its
     rule has asked for another since."""
-    failed = TrainingRun.objects.filter(id=run.id, state=State.FAILED)
-    try:
-        with transaction.atomic():
-            return bool(failed.update(state=State.QUEUED, error="", attempts=0, finished_at=None))
-    except IntegrityError:  # training_run_once_a_rule
-        return False
+    return bool(WORK.retry(TrainingRun.objects.filter(id=run.id)))
 
 
 def discard(run: TrainingRun) -> bool:
@@ -211,7 +176,7 @@ def discard(run: TrainingRun) -> bool:
 
 def finish(run: TrainingRun, version: MetricVersion) -> None:
     """Raises LeaseLost."""
-    ended = _held(run).update(state=State.FINISHED, version=version, finished_at=timezone.now())
+    ended = held(run).update(state=State.FINISHED, version=version, finished_at=timezone.now())
     if not ended:
         raise LeaseLost
 
@@ -235,19 +200,12 @@ def note(run: TrainingRun, progress: Progress) -> None:
 
 
 def _note(run: TrainingRun, **seen) -> None:
-    if not _held(run).update(**seen):
+    if not held(run).update(**seen):
         raise LeaseLost
     for name, value in seen.items():
         setattr(run, name, value)
 
 
-def _held(run: TrainingRun):
-    return TrainingRun.objects.filter(id=run.id, state=State.RUNNING, worker=run.worker)
-
-
-def lease_kept(run: TrainingRun) -> AbstractContextManager[None]:
-    """Renew the lease from a second thread for as long as the work takes."""
-    held = _held(run)
-    return leases.lease_kept(
-        lambda: held.update(lease_ends=timezone.now() + LEASE), LEASE, name="training lease"
-    )
+def held(run: TrainingRun) -> QuerySet[TrainingRun]:
+    """The run, for as long as it is this worker's."""
+    return WORK.held_by(run.worker).filter(id=run.id)

@@ -53,8 +53,6 @@ urlpatterns = [
         name="preview-stimulus",
     ),
     path("studies/<slug:slug>/retry", views.retry, name="retry"),
-    path("studies/<slug:slug>/close", watch_views.close, name="close"),
-    path("studies/<slug:slug>/reopen", watch_views.reopen, name="reopen"),
     path("studies/<slug:slug>/stimuli", views.stimuli, name="stimuli"),
     path("studies/<slug:slug>/annotators", annotator_views.annotators, name="annotators"),
     path("studies/<slug:slug>/annotators.csv", annotator_views.payments, name="payments"),

@@ -4,6 +4,7 @@ import json
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.functional import cached_property
 
 from evaluation.populations import PEOPLE, PILOT, SIMULATED
@@ -48,13 +49,16 @@ class StudyChange(models.Model):
 
 
 class StoredAnalysis(models.Model):
-    """The newest analysis of a population of a study, by one choice of options; and the claim of
-    whoever makes the next."""
+    """The newest analysis of a population of a study, by one choice of options, or of an import;
+    and the claim of whoever makes the next."""
 
-    study = models.ForeignKey("Study", models.CASCADE, related_name="analyses")
+    study = models.ForeignKey("Study", models.CASCADE, null=True, related_name="analyses")
+    imported = models.OneToOneField(
+        "ImportedJudgments", models.CASCADE, null=True, related_name="analysis"
+    )
     population = models.CharField(max_length=10, choices=Population)
-    options_sha256 = models.CharField(max_length=64)
-    options = models.JSONField()
+    options_sha256 = models.CharField(max_length=64, blank=True, help_text="Of a study's.")
+    options = models.JSONField(default=dict)
     news = models.BigIntegerField(
         null=True, help_text="What annotation.counts said when it began; empty: none was made yet."
     )
@@ -65,7 +69,7 @@ class StoredAnalysis(models.Model):
         help_text="What else it hangs on: the code, the metric in service, how much it has scored.",
     )
     # Text: a JSON column would put the keys in an order of its own, strata too.
-    text = models.TextField(blank=True, help_text="What `analyse --json` prints.")
+    text = models.TextField(blank=True, help_text="What `analyse --json` prints, and more.")
     n_judgments = models.PositiveIntegerField(default=0)
     facts = models.JSONField(default=dict, help_text="What else watching.py shows, as of then.")
     drawn = models.TextField(
@@ -86,10 +90,15 @@ class StoredAnalysis(models.Model):
             models.UniqueConstraint(
                 fields=["study", "population", "options_sha256"], name="analysis_stored_once"
             ),
+            models.CheckConstraint(
+                condition=Q(study=None, imported__isnull=False)
+                | Q(study__isnull=False, imported=None),
+                name="analysis_of_a_study_or_an_import",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"analysis of {self.study}, {self.population}"
+        return f"analysis of {self.study or self.imported}, {self.population}"
 
     @cached_property
     def document(self) -> dict:

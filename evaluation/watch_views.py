@@ -110,18 +110,6 @@ def _taken(request: HttpRequest, found: Study, take) -> HttpResponse:
 
 @login_required
 @require_POST
-def close(request: HttpRequest, slug: str) -> HttpResponse:
-    return _taken(request, study_of(request, slug, Role.RESEARCHER), launching.close)
-
-
-@login_required
-@require_POST
-def reopen(request: HttpRequest, slug: str) -> HttpResponse:
-    return _taken(request, study_of(request, slug, Role.RESEARCHER), launching.reopen)
-
-
-@login_required
-@require_POST
 def prefer(request: HttpRequest, slug: str) -> HttpResponse:
     """What the study does once all is encoded."""
     found = study_of(request, slug, Role.RESEARCHER)

@@ -2,6 +2,7 @@
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.encoding import force_bytes
@@ -30,6 +31,17 @@ def create_project(name: str, *, by) -> Project:
     except IntegrityError:
         raise CannotChange("Another project has this name, or one too like it.") from None
     return project
+
+
+@transaction.atomic
+def change_settings(project: Project, *, trains_metric: bool, by) -> None:
+    """Raises PermissionDenied where it takes an administrator."""
+    # Its members see pairs of all projects that train the metric, and put versions in service.
+    if trains_metric and not project.trains_metric and not by.is_superuser:
+        raise PermissionDenied("An administrator lets a project train the metric.")
+    project.trains_metric = trains_metric
+    project.save(update_fields=["trains_metric"])
+    audit.record("changed settings", project, by=by, project=project, trains_metric=trains_metric)
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ urlpatterns = [
     path("projects/choose", views.choose, name="choose-project"),
     path("projects/<slug:slug>/", views.project, name="project"),
     path("projects/<slug:slug>/settings", views.change_settings, name="project-settings"),
+    path("audit", views.audit_of_all, name="audit-of-all"),
     path("projects/<slug:slug>/audit", views.audit_log, name="audit"),
     path("projects/<slug:slug>/members", views.add_member, name="add-member"),
     path("projects/<slug:slug>/members/<int:user_id>/role", views.change_role, name="change-role"),

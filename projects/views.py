@@ -4,20 +4,18 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import PasswordResetConfirmView
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from projects import audit, members
+from projects import members
 from projects.access import CURRENT, may, projects_of, require
 from projects.forms import MemberForm, ProjectForm, RoleForm, SettingsForm
 from projects.members import CannotChange
-from projects.models import Membership, Project
+from projects.models import AuditEntry, Membership, Project
 from projects.roles import Role
 
 ENTRIES_A_PAGE = 50
@@ -94,21 +92,27 @@ def audit_log(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @login_required
+@never_cache
+@require_GET
+def audit_of_all(request: HttpRequest) -> HttpResponse:
+    """The same of the whole installation, for its administrators; what belongs to no project is
+    nowhere else."""
+    if not request.user.is_superuser:
+        raise Http404
+    of = request.GET.get("of", "")
+    found = AuditEntry.objects.select_related("project")
+    entries = Paginator(found.filter(project=None) if of else found, ENTRIES_A_PAGE)
+    context = {"of": of, "page": entries.get_page(request.GET.get("page"))}
+    return render(request, "projects/audit_of_all.html", context)
+
+
+@login_required
 @require_POST
 def change_settings(request: HttpRequest, slug: str) -> HttpResponse:
     found = _project(request, slug, Role.OWNER)
-    form = SettingsForm(request.POST, instance=found)
-    trained = found.trains_metric
+    form = SettingsForm(request.POST)
     if form.is_valid():
-        trains = form.cleaned_data["trains_metric"]
-        # Its members see pairs of all projects that train the metric, and put versions in service.
-        if trains and not trained and not request.user.is_superuser:
-            raise PermissionDenied("An administrator lets a project train the metric.")
-        with transaction.atomic():
-            form.save()
-            audit.record(
-                "changed settings", found, by=request.user, project=found, trains_metric=trains
-            )
+        members.change_settings(found, by=request.user, **form.cleaned_data)
         messages.success(request, "The settings are kept.")
     return redirect("project", slug=slug)
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from annotation.models import Campaign
 from codecs_registry.models import Collection, Encode, Reconstruction, SourceImage
-from evaluation.models import Study
+from evaluation.models import ImportedJudgments, Study
 from projects.models import Project
 
 
@@ -29,7 +29,7 @@ def committed_rows(django_db_blocker) -> Iterator[None]:
                     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                     cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
             models = (Study, Campaign, Reconstruction, Encode, SourceImage, Collection)
-            for model in (*models, Project, get_user_model()):
+            for model in (*models, ImportedJudgments, Project, get_user_model()):
                 model.objects.all().delete()
 
 

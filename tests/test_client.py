@@ -5,6 +5,7 @@ transaction.
 """
 
 import contextlib
+import tarfile
 import threading
 import time
 import uuid
@@ -19,8 +20,10 @@ from django.db import connection
 from django.test.testcases import LiveServerThread
 from PIL import Image
 
+from annotation import exports
 from closer import Client, Problem, Study, Unreachable
 from codecs_registry import encoding
+from codecs_registry.models import Collection
 from evaluation import launching
 from evaluation.api_models import Scope
 from evaluation.api_tokens import make_token
@@ -64,13 +67,13 @@ def client(server, user) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def a_worker() -> Iterator[None]:
-    """Encodes and opens, as Celery's worker does, in a thread."""
+    """Encodes, opens and exports, as Celery's worker does, in a thread."""
     is_over = threading.Event()
 
     def work() -> None:
         try:
             while not is_over.is_set():
-                if encoding.make_next() is None:
+                if (encoding.make_next() or exports.make_next()) is None:
                     launching.advance_all()
                     time.sleep(0.05)
         finally:
@@ -200,6 +203,63 @@ def test_what_the_network_lost_is_sent_again_and_carried_out_once(client, user, 
         assert len(seen) == 3
         assert len(set(seen)) == 1
     assert study.campaign.annotators.get().id == invited["id"]
+
+
+def test_a_notebook_plans_exports_shares_and_takes_in(client, tmp_path, settings):
+    settings.CLOSER_DATA = tmp_path / "data"
+    stored = factories.study(sources=2)
+    Collection.objects.create(name="sea", project=stored.project).sources.add(*stored.sources.all())
+    factories.judge_all(factories.annotator(stored.campaign))
+    study = client.study(stored.slug)
+
+    asked = {"name": "Waves", "images": "sea", "codecs": ["avif", "jpeg"], "bpp": [0.37]}
+    assert client.plan(asked, assumptions={"annotators": 7})["annotators"] == 7
+
+    with a_worker():
+        archive = study.export("csv", tmp_path / "fetched", patience_s=60, every_s=0.1)
+    with tarfile.open(archive) as files:
+        assert "sea-csv-people/SHA256SUMS" in files.getnames()
+    (export,) = study.exports()
+    content = archive.read_bytes()
+    partial = archive.with_name(f"{archive.name}.partial")
+    for begun in (content[:1000], content):  # goes on where it broke off
+        archive.unlink()
+        partial.write_bytes(begun)
+        assert study.fetch(export, archive.parent).read_bytes() == content
+    partial.write_bytes(b"x" * 1000)
+    with pytest.raises(OSError, match="SHA-256"):
+        study.fetch(export, archive.parent)
+    assert study.fetch(export, archive.parent).read_bytes() == content
+    assert not partial.exists()
+
+    link = study.share()
+    shown = httpx.get(link["address"].replace(settings.CLOSER_URL, _server(client)))
+    assert shown.status_code == 200
+    assert study.revoke_link(link["id"])["revoked_at"]
+    assert [each["id"] for each in study.links()] == [link["id"]]
+
+    answers = tmp_path / "answers.csv"
+    answers.write_text("who,content,stratum,left,right,chosen\nann,x,1,j,w,left\n")
+    given = {"format": "comparisons", "columns": {"annotator": "who"}}
+    seen = client.look_at(answers, **given)
+    assert seen["found"]["used"] == 1
+    imported = client.import_judgments(answers, digest=seen["digest"], **given)
+    assert [each["id"] for each in client.imports()] == [imported["id"]]
+    assert client.import_results(imported["id"])["strata"]["1"]["n_judgments"] == 1
+
+
+def _server(client: Client) -> str:
+    return str(client._http.base_url).partition("/api/")[0]
+
+
+def test_a_notebook_makes_a_project_and_says_who_takes_part(client):
+    slug = client.make_project("Waves")["slug"]
+    made = client.add_member(slug, "bo", "viewer")
+    assert made["is_new"]
+    assert "/set-password/" in client.password_link(slug, made["id"])
+    assert client.change_role(slug, made["id"], "researcher")["role"] == "researcher"
+    client.remove_member(slug, made["id"])
+    assert [each["role"] for each in client.members(slug)] == ["owner"]
 
 
 def test_a_server_that_is_not_there_is_named():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import islice, product
 from typing import Any, NamedTuple, Protocol, Self
 
 from django.db.models import Count, Max
@@ -15,6 +15,7 @@ from annotation.populations import BOTH, PEOPLE, POPULATIONS, SIMULATED
 from annotation.records import JudgmentRecord, all_judgments, content_names, judgment_records
 from codecs_registry.models import Reconstruction, stratum_name
 
+ROWS_IN_A_PART = 100_000  # judgments: some seconds' work, which a killed worker loses at most
 # What files are called by who judged.
 FILE_NAMES = {PEOPLE: "people", SIMULATED: "simulated", BOTH: "people-and-simulated"}
 
@@ -130,13 +131,28 @@ class Contents:
     def n_pairs(self) -> int:
         return sum(pairs for pairs, _ in self.pair_counts.values())
 
-    def records(self) -> Iterator[JudgmentRecord]:
-        """The judgments of a file of comparisons or rankings."""
-        found = judgment_records(self.campaign, population=self.population, until=self.until)
+    def stretches(self, purposes: Iterable[str]) -> Iterator[tuple[int, int]]:
+        """The judgments of these purposes in stretches of at most ROWS_IN_A_PART: behind which one,
+        by its id, each begins, and how many are in it. Without judgments there is one, of none."""
+        found = all_judgments(self.campaign, population=self.population, until=self.until)
+        ids = found.filter(assignment__purpose__in=purposes).order_by("id")
+        left, after = sum(self.count(purposes).values()), 0
+        while True:
+            rows = min(left, ROWS_IN_A_PART)
+            yield after, rows
+            left -= rows
+            if not left:
+                return
+            after = ids.filter(id__gt=after).values_list("id", flat=True)[rows - 1]
+
+    def records(self, *, after: int = 0, rows: int | None = None) -> Iterator[JudgmentRecord]:
+        """The judgments of a file of comparisons or rankings: all, or so many behind one."""
+        found = judgment_records(
+            self.campaign, population=self.population, until=self.until, after=after
+        )
+        wanted = (each for each in found if not each.is_gold or Purpose.GOLD in self.compared)
         read = 0
-        for each in found:
-            if each.is_gold and Purpose.GOLD not in self.compared:
-                continue
+        for each in islice(wanted, rows):
             yield each
             read += 1
             if read == 1000:
@@ -171,13 +187,28 @@ class Contents:
             self.tell(1)
 
 
+class Part(NamedTuple):
+    """A part of a file, whose bytes are made as they are read, or left out."""
+
+    chunks: Iterable[bytes]
+    units: int = 0  # what reading the chunks will tell of, where that is left out
+
+
 class File(NamedTuple):
     """A file of an export: its name in the folder, and its bytes, made as they are read. Its chunks
-    are to be read before the next file is asked for, or not at all."""
+    are to be read before the next file is asked for, or not at all.
+
+    parts : the same bytes, where they can be gone on with behind any of these.
+    """
 
     name: str
     chunks: Iterable[bytes]
-    units: int = 0  # what reading the chunks will tell of, where that is left out
+    units: int = 0  # as of a part
+    parts: Iterable[Part] = ()
+
+    @classmethod
+    def of_parts(cls, name: str, parts: Iterator[Part], units: int) -> Self:
+        return cls(name, (chunk for part in parts for chunk in part.chunks), units, parts)
 
 
 class Column(NamedTuple):

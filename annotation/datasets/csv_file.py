@@ -5,7 +5,7 @@ from itertools import islice
 from typing import ClassVar
 
 from annotation.datasets import columns
-from annotation.datasets.contents import Column, Contents, File, Format
+from annotation.datasets.contents import Column, Contents, File, Format, Part
 from annotation.models import Campaign
 from annotation.populations import BOTH
 from annotation.records import JudgmentRecord
@@ -29,8 +29,7 @@ class CsvFile(Format):
         return sum(contents.count(contents.compared).values())
 
     def files(self, contents: Contents) -> Iterator[File]:
-        lines = comparison_lines(contents.campaign.kind, contents.records())
-        yield File(self._file(contents), in_blocks(lines), self.units(contents))
+        yield File.of_parts(self._file(contents), _parts(contents), self.units(contents))
 
     def tables(self, contents: Contents) -> Mapping[str, list[Column]]:
         return {self._file(contents): columns.comparisons(contents.campaign.kind)}
@@ -39,17 +38,26 @@ class CsvFile(Format):
         return f"judgments-{contents.file_name}.csv"
 
 
+def _parts(contents: Contents) -> Iterator[Part]:
+    for after, rows in contents.stretches(contents.compared):
+        records = contents.records(after=after, rows=rows)
+        lines = comparison_lines(contents.campaign.kind, records, has_header=not after)
+        yield Part(in_blocks(lines), rows)
+
+
 def judgments_csv(campaign: Campaign, *, population: str = BOTH) -> Iterator[str]:
     """A file of comparisons or rankings (docs/comparison-files.md), a line at a time: one row a
     judgment."""
     return comparison_lines(campaign.kind, Contents(campaign, population).records())
 
 
-def comparison_lines(kind: str, records: Iterable[JudgmentRecord]) -> Iterator[str]:
+def comparison_lines(
+    kind: str, records: Iterable[JudgmentRecord], *, has_header: bool = True
+) -> Iterator[str]:
     answers = ANSWER_COLUMNS[kind]
     fields = [FIELD.get(column, column) for column in answers]
     header = ("annotator", "content", "stratum", *answers, "response_ms", "submitted_at")
-    return csv_lines(
+    lines = csv_lines(
         (*header, "repeat", "simulated"),
         (
             (
@@ -61,6 +69,7 @@ def comparison_lines(kind: str, records: Iterable[JudgmentRecord]) -> Iterator[s
             for record in records
         ),
     )
+    return lines if has_header else islice(lines, 1, None)
 
 
 def in_blocks(lines: Iterator[str]) -> Iterator[bytes]:

@@ -6,9 +6,6 @@ from typing import ClassVar
 from annotation.datasets import columns
 from annotation.datasets.contents import Column, Contents, File, Format
 from annotation.models import Purpose
-from annotation.records import all_judgments
-
-ROWS_IN_A_FILE = 1_000_000
 
 
 class ParquetFiles(Format):
@@ -30,7 +27,7 @@ class ParquetFiles(Format):
         from annotation.datasets import arrow_tables as arrow
 
         schema = arrow.judgment_schema(contents.campaign.kind)
-        for number, (after, rows) in enumerate(_parts(contents)):
+        for number, (after, rows) in enumerate(contents.stretches(tuple(Purpose))):
             batches = arrow.judgment_batches(contents, after=after, rows=rows)
             name = f"{self._folder(contents)}/{number:05d}.parquet"
             yield File(name, arrow.parquet(schema, batches), rows)
@@ -49,24 +46,6 @@ class ParquetFiles(Format):
 
     def _pairs(self, contents: Contents) -> str:
         return f"pairs-{contents.file_name}.parquet"
-
-
-def _parts(contents: Contents) -> Iterator[tuple[int, int]]:
-    """Behind which judgment's id each file of the table begins, and how many rows it has. Without
-    judgments there is one, without rows."""
-    ids = (
-        all_judgments(contents.campaign, population=contents.population, until=contents.until)
-        .order_by("id")
-        .values_list("id", flat=True)
-    )
-    left, after = _rows(contents), 0
-    while True:
-        rows = min(left, ROWS_IN_A_FILE)
-        yield after, rows
-        left -= rows
-        if not left:
-            return
-        after = ids.filter(id__gt=after)[rows - 1]
 
 
 def _rows(contents: Contents) -> int:

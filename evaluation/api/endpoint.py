@@ -92,7 +92,8 @@ class Endpoint(APIView):
                 response[name] = value
         response["Cache-Control"] = "private, no-cache"
         response["Vary"] = "Accept, Authorization, Cookie"
-        if request.method in ("GET", "HEAD") and response.status_code == 200:
+        is_read = request.method in ("GET", "HEAD") and response.status_code == 200
+        if is_read and not response.streaming:  # a file brings a tag of its own
             if isinstance(response, Response):
                 response.render()
             response["ETag"] = etag(response.content)

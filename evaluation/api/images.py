@@ -282,7 +282,8 @@ def only_project(endpoint: Endpoint, data: object) -> Project:
         raise PermissionDenied("This takes the role researcher in a project.")
     named = data.get("project") if isinstance(data, dict) else None
     if named is not None:
-        found = theirs.filter(slug=named).first() if isinstance(named, str) else None
+        slug = named.replace("\0", "") if isinstance(named, str) else ""
+        found = theirs.filter(slug=slug).first()
         if found is None:
             raise ValidationError({"project": ["You are a researcher in no project of this name."]})
         return found

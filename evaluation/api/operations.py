@@ -20,6 +20,7 @@ class Operation:
     gives : by status, what the answer holds; None: nothing.
     errors : besides those that every operation has.
     is_conditional : whether it minds If-Match.
+    is_ranged : whether it minds Range.
     """
 
     scope: Scope | None
@@ -29,6 +30,7 @@ class Operation:
     gives: Mapping[int, Serializer | None] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     is_conditional: bool = False
+    is_ranged: bool = False
     is_idempotent: bool = False
     media_type: str = "application/json"
 

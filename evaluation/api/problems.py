@@ -55,7 +55,7 @@ KINDS = {
         "There is no such thing, or you may not know of it.",
     ),
     405: Kind("method", "The method is not allowed here", "`Allow` lists those that are."),
-    406: Kind("not-acceptable", "There is no such format", "Answers are application/json."),
+    406: Kind("not-acceptable", "There is no such format", "The document names the one there is."),
     409: Kind("conflict", "It is not in a state for this", "`detail` says what is in the way."),
     412: Kind(
         "changed",
@@ -64,6 +64,7 @@ KINDS = {
     ),
     413: Kind("too-large", "The request is too large", "`detail` says how large it may be."),
     415: Kind("media-type", "The request is in no format that is read here", ""),
+    416: Kind("range", "There is no such range", "`Content-Range` says how large the file is."),
     422: Kind(
         "key-used",
         "The Idempotency-Key was used for something else",

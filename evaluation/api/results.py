@@ -3,20 +3,20 @@
 Whose is always said: people's and simulated annotators' are never mixed.
 """
 
+from django.http import Http404
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from annotation.kinds import KINDS, Ranking
-from annotation.models import COUNTED, Judgment
+from annotation.models import COUNTED, Campaign, Judgment
 from annotation.records import JudgmentRecord, judgment_records
 from evaluation.api.endpoint import StudyEndpoint
 from evaluation.api.operations import operation
 from evaluation.api.pagination import PageQuery, cursor_of, paged, respond
 from evaluation.api_models import Scope
-from evaluation.models import SIMULATED
-from evaluation.populations import POPULATIONS
+from evaluation.populations import PILOT, POPULATIONS, SIMULATED
 from projects.roles import Role
 
 
@@ -26,7 +26,10 @@ class BeingAnalysed(APIException):
 
 
 class PopulationQuery(serializers.Serializer):
-    population = serializers.ChoiceField(choices=POPULATIONS, help_text="Whose judgments.")
+    population = serializers.ChoiceField(
+        choices=[*POPULATIONS, PILOT],
+        help_text="Whose judgments; pilot: of the people whom the study’s pilot asked.",
+    )
 
 
 class JudgmentQuery(PageQuery, PopulationQuery):
@@ -66,9 +69,22 @@ class JudgmentSerializer(serializers.Serializer):
     submitted_at = serializers.DateTimeField()
 
 
-class Results(StudyEndpoint):
+class ResultEndpoint(StudyEndpoint):
     tag = "results"
 
+    def asked(self) -> tuple[dict, Campaign]:
+        """The query, and where its population judges. Raises Http404 of a pilot that there is
+        not."""
+        from evaluation.stored_analyses import campaign_of  # with all of statistics
+
+        query = self.query()
+        campaign = campaign_of(self.study, query["population"])
+        if campaign is None:
+            raise Http404
+        return query, campaign
+
+
+class Results(ResultEndpoint):
     @operation(
         Scope.READ, Role.VIEWER, query=PopulationQuery, gives=ResultsSerializer, errors=(503,)
     )
@@ -76,22 +92,21 @@ class Results(StudyEndpoint):
         """The analysis of a study, as it was made last: what `analyse --json` prints."""
         from evaluation.stored_analyses import newest  # with all of statistics
 
-        document = newest(self.study, self.query()["population"], now=timezone.now())
+        query, _ = self.asked()
+        document = newest(self.study, query["population"], now=timezone.now())
         if document is None:
             raise BeingAnalysed
         return Response(document)
 
 
-class Judgments(StudyEndpoint):
-    tag = "results"
-
+class Judgments(ResultEndpoint):
     @operation(Scope.JUDGMENTS, Role.VIEWER, query=JudgmentQuery, gives=paged(JudgmentSerializer))
     def get(self, request, slug: str) -> Response:
         """The judgments of a study in the order in which they were given; practice is left out."""
-        query = self.query()
+        query, campaign = self.asked()
         found = (
             Judgment.objects.filter(
-                assignment__task__campaign=self.study.campaign_id,
+                assignment__task__campaign=campaign,
                 assignment__purpose__in=COUNTED,
                 assignment__annotator__is_simulated=query["population"] == SIMULATED,
                 id__gt=cursor_of(query) or 0,
@@ -101,9 +116,8 @@ class Judgments(StudyEndpoint):
         )
         ids = list(found[: query["limit"] + 1])
         here = ids[: query["limit"]]
-        records = judgment_records(self.study.campaign, only=here) if here else ()
-        kind = self.study.campaign.kind
-        rows = [present(*each, kind) for each in zip(here, records, strict=True)]
+        records = judgment_records(campaign, only=here) if here else ()
+        rows = [present(*each, campaign.kind) for each in zip(here, records, strict=True)]
         items = JudgmentSerializer(rows, many=True).data
         return respond(request, items, here[-1] if len(ids) > len(here) else None)
 

@@ -47,6 +47,11 @@ class ApiSchema(AutoSchema):
             else:
                 for name, text in LIMITS.items():
                     response.setdefault("headers", {}).update(_header(name, text))
+        if self.told.is_ranged:
+            for status in ("206", "416"):
+                found["responses"][status]["headers"] |= _header(
+                    "Content-Range", "Which bytes, of how many.", required=True
+                )
         if self.method == "GET":
             found["responses"]["200"]["headers"] |= _header(
                 "ETag", "Of the content.", required=True
@@ -126,6 +131,9 @@ class ApiSchema(AutoSchema):
             )
         if told.is_conditional:
             found.append(_tag("If-Match", "Change it only if this is still its ETag."))
+        if told.is_ranged:
+            found.append(_tag("Range", "`bytes=1000-`: from this byte on."))
+            found.append(_tag("If-Range", "The whole file if this is not its ETag any more."))
         if self.method == "GET":
             found.append(_tag("If-None-Match", "304 if this is still its ETag."))
         return found
@@ -138,7 +146,13 @@ def _doc(handler) -> str:
 
 
 def _said(status: int) -> str:
-    return {200: "Done.", 201: "Made.", 202: "Taken on.", 204: "Gone."}[status]
+    return {
+        200: "Done.",
+        201: "Made.",
+        202: "Taken on.",
+        204: "Gone.",
+        206: "The range that was asked for.",
+    }[status]
 
 
 def _header(name: str, text: str, *, required: bool = False) -> dict:

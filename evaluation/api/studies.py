@@ -17,7 +17,7 @@ from evaluation.api.images import only_project
 from evaluation.api.operations import operation
 from evaluation.api.pagination import PageQuery, page, paged
 from evaluation.api_models import Scope
-from evaluation.links import annotation_link, study_page
+from evaluation.links import annotation_link, campaign_link, study_page
 from evaluation.models import Study
 from evaluation.study_files import DEFAULT_BPP, SAMPLINGS, StudySpecification
 from projects.roles import Role
@@ -45,11 +45,18 @@ class StudySerializer(serializers.Serializer):
         help_text="For annotators: whoever has it can begin."
     )
 
+    pilot_link = serializers.SerializerMethodField(
+        help_text="For those who try it in its pilot; null: it has none."
+    )
+
     def get_page(self, study: Study) -> str:
         return study_page(study)
 
     def get_annotation_link(self, study: Study) -> str:
         return annotation_link(study)
+
+    def get_pilot_link(self, study: Study) -> str | None:
+        return campaign_link(study.pilot) if study.pilot else None
 
 
 class NewStudySerializer(serializers.Serializer):
@@ -188,49 +195,9 @@ class Progress(StudyEndpoint):
         return Response(ProgressSerializer(found).data)
 
 
-class Change(StudyEndpoint):
-    """POST: change a study's state."""
-
+class Move(StudyEndpoint):
     tag = "studies"
 
-    def changed(self, change) -> Response:
-        """Have it changed, if it is still as If-Match says; returns it as it is then."""
-        with transaction.atomic():
-            study = locked(Study.objects.select_related("campaign", "pilot")).get(id=self.study.id)
-            require_match(self.request, present(study))
-            change(study, by=self.user)
-        return Response(present(study))
-
-
-class Close(Change):
-    @operation(
-        Scope.WRITE,
-        Role.RESEARCHER,
-        gives=StudySerializer,
-        changes=True,
-        is_conditional=True,
-        errors=(409,),
-    )
-    def post(self, request, slug: str) -> Response:
-        """Serve no new pairs. Answers to pairs that are being looked at still count."""
-        return self.changed(launching.close)
-
-
-class Reopen(Change):
-    @operation(
-        Scope.WRITE,
-        Role.RESEARCHER,
-        gives=StudySerializer,
-        changes=True,
-        is_conditional=True,
-        errors=(409,),
-    )
-    def post(self, request, slug: str) -> Response:
-        """Serve pairs again after it was closed."""
-        return self.changed(launching.reopen)
-
-
-class Move(Change):
     @operation(
         Scope.WRITE,
         Role.RESEARCHER,
@@ -241,8 +208,16 @@ class Move(Change):
         errors=(409,),
     )
     def post(self, request, slug: str) -> Response:
-        """Take any step that a study can take: open it, as a pilot or for good, pause, go on."""
-        return self.changed(launching.MOVE_FUNCTIONS[self.given()["move"]])
+        """Take a step: open the study, as a pilot or for good, pause it, go on, close it.
+
+        Once it serves no new pairs, answers to those that are being looked at still count.
+        """
+        take = launching.MOVE_FUNCTIONS[self.given()["move"]]
+        with transaction.atomic():
+            study = locked(Study.objects.select_related("campaign", "pilot")).get(id=self.study.id)
+            require_match(request, present(study))
+            take(study, by=self.user)
+        return Response(present(study))
 
 
 class Retry(StudyEndpoint):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from scipy import optimize, sparse, special
@@ -65,6 +66,9 @@ class Prior:
         return np.asarray(self.mean + rng.normal(size=(size, len(self.mean))) @ factor.T)
 
 
+Width = Literal["width", "share_width", "score_width"]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanRow:
     """What a study of one size would show, in one stratum.
@@ -73,10 +77,12 @@ class PlanRow:
     annotator_hours : the time that all annotators together need.
     width : median width, in log-odds, of the interval of the difference of two scores.
     share_width : the same interval as the share, in [0, 1], that prefers the higher.
+    score_width : median width, in log-odds, of the widest interval of one condition's score, as a
+        scale shows them; narrower than that of a difference.
     power : share of studies that find the two different.
     undetermined : share of studies that determine no scale, as where a condition never lost. They
         count as infinitely wide, and as finding nothing.
-    reason : why width and share_width are None: half or more of the studies determine no scale.
+    reason : why the widths are None: half or more of the studies determine no scale.
 
     The estimates' low and high are their Monte-Carlo errors, as 95 % intervals; n counts studies.
     """
@@ -86,6 +92,7 @@ class PlanRow:
     annotator_hours: float
     width: Estimate | None
     share_width: Estimate | None
+    score_width: Estimate | None
     power: Estimate
     undetermined: float
     reason: str | None = None
@@ -167,18 +174,20 @@ def plan(
             half = t_quantile(confidence, df) * error
             share_width = special.expit(difference + half) - special.expit(difference - half)
             each = np.array([2 * half, share_width, _rejected(p, alpha, holm=holm)])
-            found[row].append(each[:, np.arange(len(truth)), target])
+            of_target = each[:, np.arange(len(truth)), target]
+            found[row].append(np.vstack([of_target, _widest(scores, covariance, df, confidence)]))
     return [
         _row(size, size * len(i), *np.concatenate(parts, axis=1))
         for size, parts in zip(sizes, found, strict=True)
     ]
 
 
-def judgments_for_width(rows: Sequence[PlanRow], width: float, *, share: bool = False) -> Estimate:
+def judgments_for_width(rows: Sequence[PlanRow], width: float, *, of: Width = "width") -> Estimate:
     """The fewest judgments per pair whose interval is at most this wide.
 
     rows : a plan.
-    width : in log-odds; with share, in [0, 1], of the share that prefers the higher.
+    width : in log-odds; of a share_width, in [0, 1].
+    of : which of a row's widths is meant.
 
     Between the plan's sizes, the width is interpolated as a power of the size, after rows that
     the Monte-Carlo error put out of order were averaged (isotonic regression). Returns a whole
@@ -188,7 +197,7 @@ def judgments_for_width(rows: Sequence[PlanRow], width: float, *, share: bool = 
     """
     if not width > 0:
         raise ValueError(f"expected a width above 0, found {width}")
-    curve = [(row, row.share_width if share else row.width) for row in rows]
+    curve = [(row, getattr(row, of)) for row in rows]
     known = [(row, estimate) for row, estimate in curve if estimate is not None]
     return _fewest(
         [row for row, _ in known],
@@ -290,8 +299,20 @@ def _rejected(p: FloatArray, alpha: float, *, holm: bool) -> BoolArray:
     return rejected
 
 
+def _widest(scores: FloatArray, covariance: FloatArray, df: float, confidence: float) -> FloatArray:
+    """(S,) how wide the widest interval of a score is; NaN where there is no scale."""
+    variance = np.diagonal(covariance, axis1=1, axis2=2).max(axis=1)
+    width: FloatArray = 2 * t_quantile(confidence, df) * np.sqrt(np.maximum(variance, 0.0))
+    return np.where((width > 0) & ~np.isnan(scores[:, 0]), width, np.nan)
+
+
 def _row(
-    per_pair: int, n_judgments: int, widths: FloatArray, shares: FloatArray, found: FloatArray
+    per_pair: int,
+    n_judgments: int,
+    widths: FloatArray,
+    shares: FloatArray,
+    found: FloatArray,
+    score_widths: FloatArray,
 ) -> PlanRow:
     undetermined = np.isnan(widths)
     power = wilson_interval(float(found.sum()), len(found), _MONTE_CARLO_CONFIDENCE)
@@ -302,6 +323,7 @@ def _row(
         annotator_hours=annotator_hours(n_judgments),
         width=width,
         share_width=share_width,
+        score_width=_median(score_widths),
         power=replace(power, method="Wilson score over simulated studies"),
         undetermined=float(undetermined.mean()),
         reason=None if width else "half or more of the simulated studies determine no scale",

@@ -4,7 +4,8 @@ from django import template
 
 from evaluation.models import Study
 from evaluation.tour import COOKIE, steps
-from projects.access import current
+from projects.access import current, may
+from projects.roles import Role
 
 register = template.Library()
 
@@ -15,9 +16,10 @@ def first_run_tour(context: dict, study: Study | None = None) -> dict:
     request = context["request"]
     if COOKIE in request.COOKIES:
         return {}
-    project = study.project if study else current(request)
+    now = current(request)
+    makes_studies = may(request.user, now, Role.RESEARCHER)
     return {
-        "steps": steps(project, study=study),
+        "steps": steps(study.project if study else now, study=study, makes_studies=makes_studies),
         "here": request.path,
         "is_short": study is not None,
         "csrf_token": context.get("csrf_token"),

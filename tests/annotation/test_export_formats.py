@@ -24,7 +24,7 @@ from PIL import Image
 
 from annotation import records
 from annotation.datasets import FORMATS, Contents, DataChanged, Moment, export_files, write_folder
-from annotation.datasets import parquet_files as parquet_format
+from annotation.datasets import contents as export_contents
 from annotation.datasets import shards as shard_sizes
 from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Annotator, Assignment, Judgment
@@ -89,7 +89,7 @@ def folders(campaign, tmp_path_factory):
     where = tmp_path_factory.mktemp("exports")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_sizes.shards, "__kwdefaults__", {"most_pairs": 3, "most_bytes": 2**20})
-        patch.setattr(parquet_format, "ROWS_IN_A_FILE", 12)
+        patch.setattr(export_contents, "ROWS_IN_A_PART", 12)
         return {
             (form, population): exported(campaign, form, population, where / form / population)
             for form, population in itertools.product(FORMATS, FILE_NAMES)

@@ -2,20 +2,26 @@
 
 import hashlib
 import io
+import json
 import shutil
 import socket
 import subprocess
 import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from annotation import exports
-from annotation.datasets import Contents, archives
+from annotation import exports, records
+from annotation.datasets import Contents, archives, arrow_tables
+from annotation.datasets import contents as export_contents
 from annotation.datasets import shards as shard_sizes
 from annotation.datasets.archives import Archive, ArchiveInUse, Kept
-from annotation.datasets.contents import File
+from annotation.datasets.contents import File, Part
 from annotation.models import Export
 from annotation.people import withdraw
 from annotation.populations import PEOPLE, SIMULATED
@@ -179,6 +185,65 @@ def test_killed_in_the_middle_it_goes_on_behind_the_last_whole_file(
     assert (again.attempts, again.done) == (2, again.total)
 
 
+@pytest.mark.parametrize("form", ["csv", "csv of rankings", "parquet"])
+def test_a_table_goes_on_behind_the_last_stretch_of_judgments(monkeypatch, form):
+    monkeypatch.setattr(exports, "SECONDS_BETWEEN", 0)
+    monkeypatch.setattr(export_contents, "ROWS_IN_A_PART", 3)
+    form, _, is_ranking = form.partition(" of ")
+    if is_ranking:
+        codecs = ("avif", "jpeg", "webp")
+        campaign = factories.study(sources=4, task="ranking", codecs=codecs).campaign
+    else:
+        campaign = factories.open_campaign(4, gold_share=0.3)
+        factories.gold_task(campaign)
+    for is_simulated in (False, True, False):
+        answer = [2, 1, 3] if is_ranking else "left"
+        who = factories.annotator(campaign, is_simulated=is_simulated)
+        factories.judge_all(who, choose=lambda each, answer=answer: answer)
+    first = ask(campaign, form)
+    exports.make_next()
+    whole = made(first)
+    assert export_contents.Contents(campaign).count(["measure"])["people"] >= 6
+    again = ask(campaign, form)
+    begun: list[int] = []
+    stretches = export_contents.Contents.stretches
+
+    def killed_in_the_third(contents, purposes):
+        for after, rows in stretches(contents, purposes):
+            begun.append(after)
+            if len(begun) == 3:
+                raise Killed
+            yield after, rows
+
+    monkeypatch.setattr(export_contents.Contents, "stretches", killed_in_the_third)
+    with pytest.raises(Killed):
+        exports.make_next()
+    Export.objects.update(lease_ends=timezone.now() - LEASE)
+    again.refresh_from_db()
+    kept = again.kept
+    assert (kept["files"], kept["parts"]) == ((0, 1) if form == "csv" else (1, 0))
+
+    monkeypatch.setattr(export_contents.Contents, "stretches", stretches)
+    read: list[int] = []
+    in_pages = records.in_pages
+
+    def counted(rows, **behind):
+        for page in in_pages(rows, **behind):
+            read.extend(each[0] for each in page)
+            yield page
+
+    monkeypatch.setattr(records, "in_pages", counted)
+    monkeypatch.setattr(arrow_tables, "in_pages", counted)
+    assert exports.make_next() == again
+    files = made(again)
+    assert {name: content for name, content in files.items() if "judgments" in name} == {
+        name: content for name, content in whole.items() if "judgments" in name
+    }
+    assert min(read) > begun[1], "what was whole is not read again"
+    again.refresh_from_db()
+    assert again.done == again.total
+
+
 def test_judgments_that_came_meanwhile_are_not_in_what_goes_on(killed_after):
     campaign = judged(6)
     ask(campaign)
@@ -217,7 +282,9 @@ def test_one_that_kills_its_worker_again_and_again_fails_and_can_be_tried_again(
     export = ask(judged(6))
     for _ in range(exports.MAX_ATTEMPTS):
         die(killed_after, 1)
+    assert exports.is_owed(now=timezone.now()), "somebody has to say that it failed"
     assert exports.make_next() is None
+    assert not exports.is_owed(now=timezone.now())
     export.refresh_from_db()
     assert (export.state, export.error) == (
         State.FAILED,
@@ -233,7 +300,7 @@ def test_a_restarted_worker_need_not_wait_for_the_dead_ones_lease():
     ask(judged())
     exports.claim_next(worker=f"{socket.gethostname()}:999999999:1", now=timezone.now())
     assert not exports.is_owed(now=timezone.now())
-    assert exports.release_dead(socket.gethostname(), now=timezone.now()) == 1
+    assert exports.WORK.release_dead(now=timezone.now()) == 1
     assert exports.is_owed(now=timezone.now())
     assert exports.make_next()
 
@@ -295,6 +362,55 @@ def test_what_is_deleted_goes_with_its_files_even_while_it_is_made(monkeypatch):
 
 
 # --- archives -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    contents=st.lists(
+        st.lists(st.lists(st.binary(max_size=600), max_size=3), max_size=3), max_size=4
+    ),
+    ends=st.lists(st.integers(0, 30), max_size=3),
+)
+def test_wherever_an_archive_is_cut_off_it_becomes_the_same_in_the_end(contents, ends):
+    """contents : chunks of parts of files.  ends : after how many chunks a worker is killed."""
+
+    def files(until: int):
+        left = iter(range(until))
+
+        def chunks(part):
+            for chunk in part:
+                if next(left, None) is None:
+                    raise Killed
+                yield chunk
+
+        for number, parts in enumerate(contents):
+            of_file = (Part(chunks(part), len(part)) for part in parts)
+            units = sum(map(len, parts))
+            if len(parts) == 1:
+                yield File(f"{number}", chunks(parts[0]), units)
+            else:
+                yield File.of_parts(f"{number}", of_file, units)
+
+    def written(path, kept, until):
+        with Archive(path, folder="x", kept=kept) as archive:
+            try:
+                archive.add(files(until), tell=lambda n: None)
+                archive.end()
+            except Killed:
+                return archive.flush()
+        return None
+
+    with TemporaryDirectory() as folder:
+        whole, cut = Path(folder) / "whole.tar", Path(folder) / "cut.tar"
+        assert written(whole, Kept(), 10**6) is None
+        kept = Kept()
+        for end in ends:
+            kept = written(cut, kept, end) or Kept()
+            if cut.exists():
+                with cut.open("ab") as file:
+                    file.write(b"half-written")
+        written(cut, Kept.stored(json.loads(json.dumps(kept.as_dict()))), 10**6)
+        assert cut.read_bytes() == whole.read_bytes()
 
 
 def test_two_processes_never_write_one_archive(tmp_path):

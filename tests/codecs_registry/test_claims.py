@@ -11,8 +11,9 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from codecs_registry import encoding
+from codecs_registry import encoding, leases
 from codecs_registry.codecs.webp import WebP
+from codecs_registry.leases import LEASE
 from codecs_registry.models import Reconstruction
 from tests import factories
 from tests.at_once import at_once, committed_rows
@@ -48,7 +49,7 @@ def test_workers_that_take_over_a_dead_ones_work_at_once_never_get_the_same():
     encoding.request([factories.source_image()], ["jpeg"], TARGETS)
     now = timezone.now()
     encoding.claim_next(worker="dead", now=now)
-    late = now + encoding.LEASE
+    late = now + LEASE
     taken = at_once(lambda number: encoding.claim_next(worker=f"{number}", now=late), 6)
     assert sorted(len(claims) for claims in taken) == [0, 0, 0, 0, 0, 3]
 
@@ -69,7 +70,7 @@ def test_workers_that_work_at_once_make_everything_once():
 
 
 def test_an_encode_that_takes_longer_than_a_lease_keeps_it(monkeypatch):
-    monkeypatch.setattr(encoding, "LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(leases, "LEASE", timedelta(seconds=0.3))
     encoding.request([factories.source_image()], ["webp"], TARGETS[:1])
     taken_by_others = []
 

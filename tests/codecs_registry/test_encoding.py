@@ -19,6 +19,7 @@ from codecs_registry import blobs, encoding, memory, tasks
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import CodecUnavailable, EncodeFailed, UnknownCodec
 from codecs_registry.codecs.webp import WebP
+from codecs_registry.leases import LEASE
 from codecs_registry.models import Encode, Reconstruction, SourceImage, stratum_name
 from codecs_registry.pictures import read_png
 from tests import factories
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db
 State = Reconstruction.State
 CODECS = ("avif", "jpeg", "jpeg2000", "webp")
 TARGETS = [Decimal("0.23"), Decimal("0.37"), Decimal("0.67"), Decimal("1.0")]
-LATER = NOW + encoding.LEASE
+LATER = NOW + LEASE
 
 
 def request(source: SourceImage, *codecs: str, targets=("0.5",)) -> list[Reconstruction]:
@@ -270,7 +271,7 @@ def test_a_lease_that_runs_is_respected_and_one_that_ended_is_given_to_the_next_
     assert encoding.claim_next(worker="b", now=LATER - timedelta(seconds=1)) == []
     [taken] = encoding.claim_next(worker="b", now=LATER)
     assert (taken.id, taken.worker, taken.attempts) == (asked.id, "b", 2)
-    assert taken.lease_ends == LATER + encoding.LEASE
+    assert taken.lease_ends == LATER + LEASE
 
 
 def test_what_is_owed_longest_is_made_first():
@@ -365,7 +366,7 @@ def test_a_result_that_comes_after_its_lease_went_to_another_worker_is_dropped(m
 
     def lease_ends():
         if not others:
-            late = timezone.now() + encoding.LEASE
+            late = timezone.now() + LEASE
             others.extend(encoding.claim_next(worker="other", now=late))
 
     codec = InterruptedCodec(lease_ends)
@@ -380,7 +381,7 @@ def test_a_failure_that_comes_after_the_lease_went_to_another_worker_is_dropped(
     [asked] = request(factories.source_image(), "webp")
 
     def fails_too_late():
-        encoding.claim_next(worker="other", now=timezone.now() + encoding.LEASE)
+        encoding.claim_next(worker="other", now=timezone.now() + LEASE)
         raise EncodeFailed("out of memory")
 
     codec = InterruptedCodec(fails_too_late)
@@ -396,7 +397,7 @@ def test_what_kills_its_worker_again_and_again_is_given_up_with_a_reason(finishe
     for attempt in range(encoding.MAX_ATTEMPTS):
         assert encoding.give_up(now=now) == 0
         assert encoding.claim_next(worker=f"{attempt}", now=now), "tried again"
-        now += encoding.LEASE
+        now += LEASE
     assert encoding.claim_next(worker="next", now=now) == []
     assert encoding.give_up(now=now) == 1
     asked.refresh_from_db()
@@ -425,7 +426,7 @@ def test_what_a_dead_worker_of_this_machine_held_is_free_at_once():
     encoding.claim_next(worker=alive, now=NOW)
     encoding.claim_next(worker="elsewhere:1:1", now=NOW)
     assert encoding.count_owed(now=NOW) == 0
-    assert encoding.release_dead(socket.gethostname(), now=NOW) == 1
+    assert encoding.WORK.release_dead(now=NOW) == 1
     assert encoding.count_owed(now=NOW) == 1
 
 
@@ -433,7 +434,7 @@ def test_a_picture_that_kills_each_restarted_worker_is_given_up_too():
     [asked] = request(factories.source_image())
     for _ in range(encoding.MAX_ATTEMPTS):
         assert encoding.claim_next(worker=dead_worker(), now=NOW) == [asked]
-        encoding.release_dead(socket.gethostname(), now=NOW)
+        encoding.WORK.release_dead(now=NOW)
     assert encoding.claim_next(worker=dead_worker(), now=NOW) == []
     assert encoding.give_up(now=NOW) == 1
 
@@ -450,7 +451,7 @@ def test_a_picture_that_a_codec_cannot_take_fails_with_the_reason_and_can_be_ret
         assert each.finished_at is not None
     assert encoding.make_next() is None, "it is not tried by itself again"
     assert finished == [sorted(each.id for each in asked)]
-    assert encoding.retry_failed(Reconstruction.objects.all()) == 2
+    assert encoding.WORK.retry(Reconstruction.objects.all()) == 2
     assert set(Reconstruction.objects.values_list("state", "error", "attempts")) == {
         (State.WAITING, "", 0)
     }
@@ -460,7 +461,7 @@ def test_a_retry_leaves_what_is_ready_or_being_made_alone():
     ready = factories.reconstruction(factories.source_image(), "jpeg")
     [held] = request(factories.source_image())
     encoding.claim_next(worker="a", now=NOW)
-    assert encoding.retry_failed(Reconstruction.objects.all()) == 0
+    assert encoding.WORK.retry(Reconstruction.objects.all()) == 0
     assert Reconstruction.objects.get(id=ready.id).state == State.READY
     assert Reconstruction.objects.get(id=held.id).worker == "a"
 

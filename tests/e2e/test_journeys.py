@@ -125,6 +125,12 @@ def test_a_study_is_judged_by_keyboard_with_a_reload_and_the_researcher_sees_jus
     page.click("text=Journey")
     page.wait_for_load_state()  # all of a long page
     assert page.is_visible("text=6 of 6 wanted")
+
+    def is_analysed() -> bool:  # a worker may be at it at this very moment
+        page.reload()
+        return page.is_visible("text=Analysis of 6 judgments")
+
+    wait_for(is_analysed, seconds=60)
     shown_wins = Counter()
     for panel in page.query_selector_all("section[aria-labelledby^=stratum]"):
         stratum = panel.query_selector("h2").inner_text().split()[0]

@@ -44,6 +44,8 @@ PAGES = {
     "projects": "/projects",
     "project": "/projects/lab/",
     "audit": "/projects/lab/audit",
+    "webhooks": "/projects/lab/webhooks",
+    "tokens": "/account/tokens",
     "not-found": "/studies/none/",
 }
 
@@ -179,6 +181,43 @@ def test_a_table_is_sorted_and_filtered_by_keyboard(demo, page):
              return inOrder(["", "x10", "x9"], (row) => valueOf(row, false), true);
            }"""
     ) == ["x10", "x9", ""]
+
+
+def test_a_menu_closes_on_escape_and_on_a_click_elsewhere_and_the_focus_is_not_lost(demo, page):
+    page.goto(demo.url)
+    button = page.locator(".menu summary").last
+    menu = page.locator(".menu").last
+    focused = "() => document.activeElement === document.querySelectorAll('.menu summary')[1]"
+
+    def is_open() -> bool:
+        return menu.evaluate("menu => menu.open")
+
+    button.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert is_open()
+    assert menu.evaluate("menu => menu.contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    assert not is_open()
+    assert page.evaluate(focused)
+
+    button.click()
+    page.locator("h1").click()  # which cannot have the focus
+    assert not is_open()
+    assert page.evaluate(focused)
+
+    button.click()
+    menu.locator("form").first.click(position={"x": 1, "y": 1})
+    assert is_open(), "it is inside"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    assert not is_open(), "the focus is elsewhere"
+
+    button.click()
+    page.locator("main a").first.focus()
+    assert not is_open()
+    assert not page.evaluate(focused), "it stays where somebody put it"
 
 
 def test_the_look_is_chosen_without_scripts_and_stays(demo, browser):

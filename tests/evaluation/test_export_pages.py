@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import TestCase
 from django.urls import reverse
 
 from annotation import exports, tasks
@@ -44,7 +45,8 @@ def page_of(client, **options) -> str:
 
 def ask(client, form="csv", population=PEOPLE):
     given = {"format": form, "population": population}
-    return client.post(reverse("export-request", args=["sea"]), given, follow=True)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        return client.post(reverse("export-request", args=["sea"]), given, follow=True)
 
 
 def download(client, export, **headers):
@@ -128,7 +130,8 @@ def test_a_failed_export_says_why_and_is_tried_again(as_researcher, study, woken
     Export.objects.update(state=State.FAILED, error="The files could not be written: full.")
     assert "The files could not be written: full." in page_of(as_researcher)
     export = Export.objects.get()
-    as_researcher.post(reverse("export-retry", args=["sea", export.id]))
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        as_researcher.post(reverse("export-retry", args=["sea", export.id]))
     assert len(woken) == 2
     tasks.make_exports()
     export.refresh_from_db()

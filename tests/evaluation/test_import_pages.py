@@ -15,7 +15,8 @@ from django.urls import reverse
 from codecs_registry import blobs
 from evaluation import import_results, tasks
 from evaluation.importing import KEPT, Reading, import_judgments
-from evaluation.models import ImportedJudgments, ImportPreview
+from evaluation.models import ImportedJudgments, ImportPreview, StoredAnalysis
+from evaluation.stored_analyses import ASK_AGAIN
 from projects.models import Membership, Project
 from projects.roles import Role
 from tests import factories
@@ -270,7 +271,7 @@ def test_results_of_many_rows_are_computed_by_a_worker_asked_once_and_kept(
 ):
     asked = []
     monkeypatch.setattr(import_results, "AT_ONCE", 1)
-    monkeypatch.setattr(tasks.analyse_import, "delay", asked.append)
+    monkeypatch.setattr(tasks.analyse, "apply_async", lambda sent, **_: asked.extend(sent))
     found = import_judgments(TEXT.encode(), file_name="a.csv", reading=Reading())
     for _ in range(2):
         shown = as_researcher.get(found.get_absolute_url()).content.decode()
@@ -278,18 +279,18 @@ def test_results_of_many_rows_are_computed_by_a_worker_asked_once_and_kept(
         assert 'hx-trigger="every 2s"' in shown
         address = reverse("import-json", args=[found.id])
         assert as_researcher.get(address).url == found.get_absolute_url()
-    assert asked == [found.id]
-    later = found.imported_at + 2 * import_results.ASK_AGAIN
+    stored = StoredAnalysis.objects.get()
+    assert asked == [stored.id]
+    later = found.imported_at + 2 * ASK_AGAIN
     import_results.ask(found, now=later)
-    assert asked == [found.id] * 2, "a message that was lost is sent again"
+    assert asked == [stored.id] * 2, "a message that was lost is sent again"
 
-    tasks.analyse_import(found.id)
+    tasks.analyse(stored.id)
     shown = as_researcher.get(found.get_absolute_url()).content.decode()
     assert "Share of wins" in shown
     assert "every 2s" not in shown
     # Another version of the code computes them anew.
-    ImportedJudgments.objects.update(results_by="0.0")
-    found.refresh_from_db()
+    StoredAnalysis.objects.update(basis="0.0")
     assert import_results.kept(found) is None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +41,7 @@ def imported(text: str, **reading) -> ImportedJudgments:
 
 
 def results(found: ImportedJudgments) -> dict:
-    return import_results.compute(found)["analysis"]
+    return import_results.compute(found, now=timezone.now())["analysis"]
 
 
 def share_of(condition: str, text: str, **reading) -> float:

@@ -298,8 +298,8 @@ def test_a_closed_study_still_shows_its_results(as_researcher):
 
 def test_a_study_is_closed_and_opened_again(as_researcher):
     study = factories.study()
-    for name, state in (("close", "closed"), ("reopen", "open")):
-        as_researcher.post(reverse(name, args=[study.slug]))
+    for name, state in (("close", "closed"), ("open again", "open")):
+        as_researcher.post(reverse("move", args=[study.slug]), {"move": name})
         study.campaign.refresh_from_db()
         assert study.campaign.state == state
 

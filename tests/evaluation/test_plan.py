@@ -189,6 +189,44 @@ def test_the_plot_shows_the_plan_among_other_sizes_and_is_the_same_each_time(for
     assert "judgments of each pair" in drawn
 
 
+def test_a_plan_tells_when_a_study_with_a_target_is_expected_to_close_by_itself():
+    pictures, assumed = sources(6), Assumptions(annotators=12, annotator_sd=0.2, content_sd=0.2)
+
+    def planned(**asked):
+        return plan_of(specification(judgments_per_task=6, **asked), pictures, assumed)
+
+    assert planned().target is None
+    assert planned().target_told == ""
+    at = planned().foretold.at
+    assert at.score_width.value < at.width.value
+    # The width that the plan itself has is reached at its own size, in both strata of three pairs.
+    itself = planned(target_width=at.score_width.value).target
+    assert itself.per_pair == at.judgments_per_pair == 36
+    assert (itself.judgments, itself.is_within) == (36 * 3 * 2, True)
+    wider = planned(target_width=1.2 * at.score_width.value)
+    assert 17 <= wider.target.per_pair < 36, "50 judgments in a stratum at the least"
+    assert f"at about {wider.target.judgments} judgments" in wider.target_told
+    narrower = planned(target_width=0.9 * at.score_width.value)
+    assert narrower.target.per_pair > 36
+    assert not narrower.target.is_within
+    assert narrower.target_told.startswith("The study is not expected to close by itself: interv")
+    too_narrow = planned(target_width=0.05)
+    assert (too_narrow.target.per_pair, too_narrow.target.is_within) == (None, False)
+    assert "No size that was simulated" in too_narrow.target_told
+    assert json.loads(json.dumps(too_narrow.as_dict()))["target"]["width"] == 0.05
+
+
+def test_a_wide_target_still_takes_the_judgments_without_which_nothing_is_believed():
+    plan = plan_of(
+        specification(judgments_per_task=20, target_width=20),
+        sources(6),
+        Assumptions(annotators=30),
+    )
+    assert plan.target.per_pair == plan.foretold.rows[0].judgments_per_pair == 30
+    few = plan_of(specification(judgments_per_task=3, target_width=20), sources(6))
+    assert few.target.per_pair == 17, "50 in a stratum of three pairs"
+
+
 def test_a_plan_says_the_same_whenever_one_looks_and_less_where_people_differ_more():
     pictures, asked = sources(4), specification(judgments_per_task=5)
     alike = Assumptions(annotators=20, annotator_sd=0, content_sd=0)
@@ -284,6 +322,10 @@ def test_the_command_prints_the_plan_of_a_file(study_file, capsys):
     said = capsys.readouterr().out
     assert "120 of 120 wanted" in said
     assert "<- this plan" in said
+    assert "of a score" in said
+    study_file.write_text(study_file.read_text() + "target_width = 20\n")
+    call_command("plan_study", study_file)
+    assert "The study is expected to close by itself" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

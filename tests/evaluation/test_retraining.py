@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from codecs_registry import blobs
+from codecs_registry.leases import LEASE
 from evaluation import metric_tasks, retraining, training_runs
 from evaluation.metric_models import MetricVersion, RetrainingRule, TrainingRun
 from evaluation.metric_versions import in_service, load_version, put_in_service, versions
@@ -330,7 +331,7 @@ def test_a_training_whose_worker_died_goes_on_from_the_same_snapshot():
         perform(first, tell=die)
     judge(sea, JPEG_FIRST)  # after the snapshot
     assert claim_next(worker="new:2:2", now=timezone.now()) is None  # its lease runs
-    later = timezone.now() + training_runs.LEASE
+    later = timezone.now() + LEASE
     again = claim_next(worker="new:2:2", now=later)
     assert (again.id, again.attempts) == (run.id, 2)
     version = perform(again)
@@ -350,7 +351,7 @@ def test_it_ends_with_the_very_file_that_it_would_have_made_undisturbed():
 
     with pytest.raises(SystemExit):
         perform(claimed(), tell=die)
-    again = claim_next(worker="new:2:2", now=timezone.now() + training_runs.LEASE)
+    again = claim_next(worker="new:2:2", now=timezone.now() + LEASE)
     disturbed = perform(again)
     weights = [load_version(each.name).weight for each in (undisturbed, disturbed)]
     assert weights[0].equal(weights[1])
@@ -360,7 +361,7 @@ def test_a_worker_that_lost_its_lease_makes_no_version():
     judged_study()
     request(quick(), population=PEOPLE)
     slow = claimed("slow:1:1")
-    later = timezone.now() + training_runs.LEASE
+    later = timezone.now() + LEASE
     assert claim_next(worker="other:2:2", now=later)
     with pytest.raises(training_runs.LeaseLost):
         perform(slow)
@@ -382,7 +383,7 @@ def test_leases_of_dead_processes_of_this_host_end_at_once():
     run = request(quick(), population=PEOPLE)
     gone = 2**22 + 1  # above the highest process id that Linux gives
     claimed(f"{socket.gethostname()}:{gone}:1")
-    assert training_runs.release_dead(now=timezone.now()) == 1
+    assert training_runs.WORK.release_dead(now=timezone.now()) == 1
     assert claimed(f"{socket.gethostname()}:{os.getpid()}:1") == run
 
 
@@ -391,7 +392,8 @@ def test_a_training_that_loses_its_worker_too_often_fails():
     now = timezone.now()
     for _ in range(training_runs.MAX_ATTEMPTS):
         assert claim_next(worker="w:1:1", now=now)
-        now += training_runs.LEASE
+        now += LEASE
+    assert training_runs.is_owed(now=now), "somebody has to say that it failed"
     assert claim_next(worker="w:1:1", now=now) is None
     run.refresh_from_db()
     assert run.state == State.FAILED

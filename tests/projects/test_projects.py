@@ -14,6 +14,7 @@ from projects.access import default_project, projects_of
 from projects.members import CannotChange
 from projects.models import AuditEntry, Membership, Project
 from projects.roles import Role
+from projects.views import ENTRIES_A_PAGE
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -322,11 +323,45 @@ def test_the_log_is_append_only_and_outlives_accounts(person):
 
 def test_the_log_of_a_project_tells_who_ran_its_studies(as_researcher):
     study = factories.study()
-    as_researcher.post(reverse("close", args=[study.slug]))
-    as_researcher.post(reverse("close", args=[study.slug]))  # is closed already: nothing to tell
+    close = {"move": "close"}
+    as_researcher.post(reverse("move", args=[study.slug]), close)
+    as_researcher.post(reverse("move", args=[study.slug]), close)  # is closed already
     as_researcher.post(reverse("invite", args=[study.slug]), {"labels": "Ada\nBob"})
     page = as_researcher.get(reverse("audit", args=[study.project.slug])).content.decode()
     assert page.count("after: closed") == 1
     assert "invited annotators" in page
     assert "links: 2" in page
     assert "Ada" not in page
+
+
+def test_administrators_see_what_was_changed_in_the_whole_installation(
+    as_researcher, client, django_user_model
+):
+    study = factories.study()
+    audit.record("made a token", "notebook", by=None, project=None)
+    address = reverse("audit-of-all")
+    assert as_researcher.get(address).status_code == 404
+    assert f'"{address}"' not in as_researcher.get(reverse("studies")).content.decode()
+    client.force_login(django_user_model.objects.create_user("admin", is_superuser=True))
+    assert f'href="{address}"' in client.get(reverse("studies")).content.decode()
+    shown = client.get(address).content.decode()
+    assert "launched the study" in shown
+    assert reverse("audit", args=[study.project.slug]) in shown
+    alone = client.get(f"{address}?of=none").content.decode()
+    assert "made a token" in alone
+    assert "launched the study" not in alone
+
+
+def test_the_log_of_the_installation_is_read_page_by_page(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("admin", is_superuser=True))
+    address = reverse("audit-of-all")
+    assert "Nothing was changed yet" in client.get(f"{address}?of=none").content.decode()
+    for number in range(ENTRIES_A_PAGE + 1):
+        audit.record("changed", f"thing {number}", by=None, project=None)
+    first, second = (
+        client.get(f"{address}?of=none&page={page}").content.decode() for page in (1, 2)
+    )
+    assert f"thing {ENTRIES_A_PAGE}<" in first
+    assert "thing 0<" not in first
+    assert "of=none&amp;page=2" in first, "the next page is of the same"
+    assert "thing 0<" in second

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
-from evaluation.import_words import cannot_be_had, read_aloud
+from evaluation.import_words import as_told
 from evaluation.importing import AlreadyImported, DryRun, Reading, dry_run, import_judgments
 from evaluation.management.study_argument import find_study
 from evaluation.statistics.bapps import bapps_table
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         found = look(content, reading)
         self.tell_failing(found)
-        document = told(found)
+        document = as_told(found) | {"imported": None}
         if not dry_run:
             document["imported"] = self.import_it(content, file, reading, options["name"])
         if options["json"]:
@@ -113,32 +113,6 @@ def look(content: bytes, reading: Reading) -> DryRun:
     if found.judgments is None:
         raise CommandError(found.refusal)
     return found
-
-
-def told(found: DryRun) -> dict:
-    """The dry run as plain values."""
-    judgments = found.judgments
-    table = judgments.shares or judgments.comparisons
-    return {
-        "format": found.format,
-        "orientation": found.orientation,
-        "columns": [
-            {"name": each.name, "taken_for": each.taken_for or None, "meaning": each.meaning}
-            for each in found.columns
-        ],
-        "rows": judgments.n_rows,
-        "used": judgments.n_used,
-        "malformed": [{"line": each.line, "reason": each.reason} for each in judgments.malformed],
-        "set_aside": judgments.set_aside,
-        "simulated": judgments.is_simulated,
-        "conditions": list(table.conditions),
-        "contents": list(table.contents),
-        "strata": list(table.strata),
-        "annotators": list(table.annotators) if judgments.names_annotators else None,
-        "read_aloud": read_aloud(judgments),
-        "cannot_be_had": cannot_be_had(judgments),
-        "imported": None,
-    }
 
 
 def lines(document: dict):

@@ -55,6 +55,8 @@ class Command(BaseCommand):
         self.stdout.write(specification.name)
         for label, told in _lines(plan):
             self.stdout.write(f"  {label:16}{told}")
+        if plan.target_told:
+            self.stdout.write(f"  {plan.target_told}")
         for limit in plan.limits:
             self.stdout.write(f"  {limit}")
 
@@ -109,9 +111,12 @@ def _lines(plan: Plan):
         yield "foretelling", f"cannot be had ({plan.foretold_reason})"
         return
     for row in plan.foretold.rows:
-        width = "–" if row.width is None else f"{row.width.value:.2f}"
+        widths = [
+            "–" if each is None else f"{each.value:.2f}" for each in (row.width, row.score_width)
+        ]
         here = "  <- this plan" if row == plan.foretold.at else ""
         yield (
             f"{row.judgments_per_pair} a pair",
-            f"interval of a difference {width} log-odds, power {row.power.value:.0%}{here}",
+            f"interval of a difference {widths[0]} log-odds, of a score {widths[1]}, "
+            f"power {row.power.value:.0%}{here}",
         )

@@ -131,7 +131,7 @@ class Command(BaseCommand):
 
     def claimed(self, run: TrainingRun) -> TrainingRun:
         """The run, once it is this process's turn to train it."""
-        training_runs.release_dead(now=timezone.now())
+        training_runs.WORK.release_dead(now=timezone.now())
         said = False
         while True:
             worker = worker_name()

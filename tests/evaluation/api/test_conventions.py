@@ -5,7 +5,6 @@ from datetime import timedelta
 from io import BytesIO
 
 import pytest
-from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -13,8 +12,6 @@ from django.utils import timezone
 from PIL import Image
 
 from annotation.models import Judgment
-from codecs_registry.models import Collection
-from codecs_registry.tasks import encode_owed
 from evaluation.analysis import analyse_study
 from evaluation.api_models import ApiToken, KeptAnswer, Scope
 from evaluation.api_tokens import make_token
@@ -23,52 +20,11 @@ from projects.access import default_project
 from projects.models import AuditEntry, Membership, Project
 from projects.roles import Role
 from tests import factories
+from tests.evaluation.api.calling import Caller, problem
 
 pytestmark = pytest.mark.django_db
 
 STUDY = {"name": "Sea", "images": "sea", "codecs": ["avif", "jpeg"], "bpp": [0.37]}
-
-
-class Caller:
-    """Calls the API with a token."""
-
-    def __init__(self, client, secret: str) -> None:
-        self.client, self.secret = client, secret
-
-    def __call__(self, method: str, path: str, body=None, **headers: str):
-        return self.client.generic(
-            method,
-            f"/api/v1/{path}",
-            b"" if body is None else body if isinstance(body, bytes) else json.dumps(body),
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {self.secret}"} | headers,
-        )
-
-
-@pytest.fixture
-def call(client, researcher, monkeypatch) -> Caller:
-    monkeypatch.setattr(encode_owed, "delay", lambda: None)  # no worker listens
-    cache.clear()
-    return Caller(client, make_token(researcher, "notebook", list(Scope))[1])
-
-
-@pytest.fixture
-def sea() -> Collection:
-    made = Collection.objects.create(name="sea", project=default_project())
-    made.sources.add(factories.source_image(), factories.source_image())
-    return made
-
-
-def problem(response, status: int) -> dict:
-    """The problem that a response tells, whose form is right."""
-    assert response.status_code == status, response.content
-    assert response["Content-Type"] == "application/problem+json"
-    told = response.json()
-    assert told["status"] == status
-    assert told["type"].startswith("/api/v1/docs#")
-    assert told["title"]
-    assert told["detail"]
-    return told
 
 
 # --- tokens ---------------------------------------------------------------------------------------
@@ -144,7 +100,7 @@ def test_who_is_signed_in_may_look_around_but_changes_nothing_from_another_site(
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(researcher)
     assert browser.get(f"/api/v1/studies/{study.slug}").status_code == 200
-    problem(browser.post(f"/api/v1/studies/{study.slug}/close"), 403)
+    problem(browser.post(f"/api/v1/studies/{study.slug}/move", {"move": "close"}), 403)
     study.campaign.refresh_from_db()
     assert study.campaign.state == "open"
 
@@ -303,19 +259,20 @@ def test_what_has_not_changed_is_not_sent_again(call):
         assert (again.status_code, again.content) == (304, b"")
         assert again["ETag"] == tag
     assert call("GET", "studies/sea", **{"If-None-Match": '"x"'}).status_code == 200
-    call("POST", "studies/sea/close")
+    call("POST", "studies/sea/move", {"move": "close"})
     assert call("GET", "studies/sea", **{"If-None-Match": tag}).status_code == 200
 
 
 def test_nothing_is_changed_that_was_not_seen(call):
     study = factories.study()
     tag = call("GET", "studies/sea")["ETag"]
-    assert call("POST", "studies/sea/close", **{"If-Match": tag}).status_code == 200
-    problem(call("POST", "studies/sea/reopen", **{"If-Match": tag}), 412)
+    close, again = {"move": "close"}, {"move": "open again"}
+    assert call("POST", "studies/sea/move", close, **{"If-Match": tag}).status_code == 200
+    problem(call("POST", "studies/sea/move", again, **{"If-Match": tag}), 412)
     study.campaign.refresh_from_db()
     assert study.campaign.state == "closed"
     now = call("GET", "studies/sea")["ETag"]
-    reopened = call("POST", "studies/sea/reopen", **{"If-Match": f'"x", {now}'})
+    reopened = call("POST", "studies/sea/move", again, **{"If-Match": f'"x", {now}'})
     assert reopened.json()["state"] == "open"
 
 

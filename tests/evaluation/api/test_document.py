@@ -21,16 +21,19 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
+from annotation import exports
 from codecs_registry.models import Collection
 from codecs_registry.tasks import encode_owed
-from evaluation import webhook_tasks
+from evaluation import exporting, sharing, webhook_tasks
 from evaluation.api.operations import Operation
 from evaluation.api.schema import document
 from evaluation.api.urls import described
 from evaluation.api_models import Scope
 from evaluation.api_tokens import make_token
+from evaluation.importing import Reading, import_judgments
 from evaluation.webhooks import make_webhook, send_test
 from projects.access import default_project
+from projects.models import Membership
 from tests import factories
 from tests.metric_factories import metric, stored_version
 
@@ -62,12 +65,21 @@ def secret(researcher, settings, monkeypatch, tmp_path) -> Iterator[str]:
 
 
 @pytest.fixture
-def existing(secret, researcher) -> dict[str, dict[str, object]]:
-    """Path parameters that name something, by the first word of the address."""
+def existing(secret, researcher, django_user_model) -> dict[str, dict[str, object]]:
+    """Path parameters that name something, by the first or the third word of the address."""
     project = default_project()
     study = factories.study()
     factories.judge_all(who := factories.annotator(study.campaign))
     Collection.objects.create(name="sea", project=project).sources.add(*study.sources.all())
+    member = django_user_model.objects.create_user("member")
+    Membership.objects.create(project=project, user=member, role="viewer")
+    export = exporting.request(study, "csv")
+    exports.make_next()
+    imported = import_judgments(
+        b"annotator,content,stratum,left,right,chosen\nann,x,1,j,w,left\n",
+        file_name="a.csv",
+        reading=Reading(project=project),
+    )
     hook = make_webhook(project, "https://example.org/told", ["study.opened"], by=researcher)
     return {
         "studies": {"slug": study.slug, "id": who.id},
@@ -75,6 +87,10 @@ def existing(secret, researcher) -> dict[str, dict[str, object]]:
         "collections": {"id": Collection.objects.get(name="sea").id},
         "images": {"id": study.sources.first().id},
         "metrics": {"name": stored_version(metric=metric()).name},
+        "members": {"id": member.id},
+        "exports": {"id": export.id},
+        "links": {"id": sharing.share(study, population="people").id},
+        "imports": {"id": imported.id},
         "tokens": {"id": researcher.api_tokens.get().id},
     }
 
@@ -88,7 +104,8 @@ def test_no_call_breaks_the_api_or_is_answered_otherwise_than_the_document_says(
     operations = [each.ok() for each in schema.get_all_operations()]
     answers: Counter = Counter()
     for operation in operations:
-        named = existing.get(operation.path.split("/")[3], {})
+        words = operation.path.split("/")[3:]
+        named = existing.get(words[0], {}) | existing.get("".join(words[2:3]), {})
         _call(operation, named, authorization, max(2, CALLS // len(operations)), answers)
         _call(operation, named, {}, 1, answers)
     assert answers[401] >= len(operations)

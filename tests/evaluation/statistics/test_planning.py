@@ -15,6 +15,7 @@ from evaluation.statistics.planning import (
     _median,
     _rejected,
     _scales,
+    _widest,
     annotator_hours,
     judgments_for_power,
     judgments_for_width,
@@ -196,6 +197,23 @@ def test_an_interval_narrows_with_the_square_root_of_the_number_of_judgments():
     )
     assert row.width.value == pytest.approx(2 * 1.959964 / np.sqrt(1.5 * 100), rel=0.01)
     assert row.share_width.value == pytest.approx(row.width.value / 4, rel=0.01)
+    # Scores add up to 0: of n alike, the variance of a difference is 2 / (1 - 1/n) that of one. The
+    # widest of three is a little wider.
+    assert row.score_width.value == pytest.approx(row.width.value / np.sqrt(3), rel=0.02)
+    assert row.score_width.value > row.width.value / np.sqrt(3)
+
+
+def test_the_width_of_a_score_is_that_of_the_widest_on_a_scale_of_real_judgments():
+    rng = np.random.default_rng(3)
+    n, n_studies = 4, 3
+    design = design_of(n, 16, 5, 9, rng)
+    answers = answer(design, rng.normal(0, 0.5, (n, n_studies)), 0.5, 0.5, 0.1, 0.05, rng)
+    found = _widest(*_scales(design, answers, n, ("annotator", "content")), 0.95)
+    for s in range(n_studies):
+        comparisons = comparisons_of(design, answers[:, s], n)
+        scale = robust(comparisons, fit_scale(comparisons), over=("annotator", "content"))
+        low, high = scale.interval(0.95)
+        assert found[s] == pytest.approx(np.max(high - low), abs=1e-6)
 
 
 def test_a_width_does_not_fall_below_what_few_images_allow():
@@ -453,6 +471,7 @@ def rows_with(sizes, widths, powers):
             annotator_hours=annotator_hours(size),
             width=None if width is None else around(width, 0.02 * width),
             share_width=None if width is None else around(width / 4, 0.02 * width / 4),
+            score_width=None if width is None else around(width / 2, 0.02 * width / 2),
             power=around(power, 0.03),
             undetermined=0.0,
         )
@@ -468,7 +487,8 @@ def test_a_width_between_two_sizes_is_reached_where_a_square_root_says():
     # 10 * (2 / 0.8)^2 = 62.5; bounds 2 % narrower and wider, so 4 % fewer and more judgments.
     fewest = judgments_for_width(ROWS, 0.8)
     assert (fewest.value, fewest.low, fewest.high, fewest.n) == (63, 61, 66, 200)
-    assert judgments_for_width(ROWS, 0.2, share=True).value == 63
+    assert judgments_for_width(ROWS, 0.2, of="share_width").value == 63
+    assert judgments_for_width(ROWS, 0.4, of="score_width").value == 63
     assert judgments_for_width(ROWS, 1.0).value == 40
 
 
