@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator, PPoly
+import scipy
 
 FEWEST_POINTS = 4
 """As many as VCEG-M33 and the common test conditions have."""
@@ -35,9 +35,9 @@ class Curve:
     """(n,) float64, natural logarithms, strictly rising."""
     quality: np.ndarray
     """(n,) float64, strictly rising."""
-    log_rate_area: PPoly
+    log_rate_area: scipy.interpolate.PPoly
     """Antiderivative of log rate over quality."""
-    quality_area: PPoly
+    quality_area: scipy.interpolate.PPoly
     """Antiderivative of quality over log rate."""
 
     @classmethod
@@ -65,8 +65,8 @@ class Curve:
         return cls(
             log_rate,
             quality,
-            PchipInterpolator(quality, log_rate).antiderivative(),
-            PchipInterpolator(log_rate, quality).antiderivative(),
+            scipy.interpolate.PchipInterpolator(quality, log_rate).antiderivative(),
+            scipy.interpolate.PchipInterpolator(log_rate, quality).antiderivative(),
         )
 
 
@@ -132,6 +132,6 @@ def _common(one: np.ndarray, other: np.ndarray, what: str) -> tuple[float, float
     return low, high
 
 
-def _mean(area: PPoly, low: float, high: float) -> float:
+def _mean(area: scipy.interpolate.PPoly, low: float, high: float) -> float:
     start, end = area([low, high])
     return float(end - start) / (high - low)

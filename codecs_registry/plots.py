@@ -12,8 +12,8 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import scipy
 import vl_convert
-from scipy.optimize import isotonic_regression
 
 from codecs_registry.rate_distortion import Point, Quality
 
@@ -115,7 +115,7 @@ def _names(rows: list[dict], *, line: float, low: float, high: float) -> list[di
     last = {row["codec"]: row for row in rows}
     ends = sorted(last.values(), key=lambda row: (row["quality"], row["codec"]))
     steps = line * np.arange(len(ends))
-    places = isotonic_regression([end["quality"] for end in ends] - steps).x + steps
+    places = scipy.optimize.isotonic_regression([end["quality"] for end in ends] - steps).x + steps
     # Within the plot: there is room, for that is how its height was chosen.
     lowest = low + line / 2 + steps
     highest = high - line / 2 - steps[::-1]

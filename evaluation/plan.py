@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import logit
+import scipy
 
 from annotation.kinds import KINDS
 from codecs_registry.models import SourceImage
@@ -393,7 +393,7 @@ def _target(
 def scores_to_find(n: int, preferred: float) -> list[float]:
     """Scores of n codecs, of which the first is better than the last by so much that this share
     prefers it; all others are half-way between."""
-    difference = float(logit(preferred))
+    difference = float(scipy.special.logit(preferred))
     return [difference / 2, *[0.0] * (n - 2), -difference / 2]
 
 

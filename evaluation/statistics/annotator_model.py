@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.comparisons import BoolArray, Comparisons, FloatArray, IntArray
 from evaluation.statistics.connection import require_connection
@@ -226,7 +226,9 @@ class _Fit:
     def log_likelihood(self, scores: FloatArray, annotators: FloatArray) -> float:
         eta = self._log_odds(scores, annotators)
         c = self.cells
-        return float(c.wins @ special.log_expit(eta) + c.losses @ special.log_expit(-eta))
+        return float(
+            c.wins @ scipy.special.log_expit(eta) + c.losses @ scipy.special.log_expit(-eta)
+        )
 
     def maximise(self) -> int:
         """Move to the maximum; returns the number of steps. Raises NotConverged."""
@@ -330,7 +332,7 @@ class _Fit:
         c, eta = self.cells, self._log_odds(scores, annotators)
         difference = scores[c.a] - scores[c.b]
         by_annotator = np.stack([difference, np.ones_like(eta)], axis=1)[:, : len(self.centre)]
-        return by_annotator, special.expit(eta), special.expit(-eta)
+        return by_annotator, scipy.special.expit(eta), scipy.special.expit(-eta)
 
     def _blocks(
         self, weight: FloatArray, slope: FloatArray, by_annotator: FloatArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.comparisons import BoolArray, FloatArray
 from evaluation.statistics.estimate import NotConverged, NotIdentified
@@ -64,7 +64,7 @@ def _fit(wins: FloatArray, start: FloatArray) -> tuple[FloatArray, FloatArray]:
         if not len(going):
             break
         here = scores[going]
-        p = special.expit(here[:, i] - here[:, j])
+        p = scipy.special.expit(here[:, i] - here[:, j])
         gradient = (left[going] - total[going] * p) @ by_score
         information = _information(total[going] * p * (1 - p), n)
         # Gradients sum to 0, so a multiple of the all-ones matrix changes no step.

@@ -9,14 +9,15 @@ likelihood has one maximum at most.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.comparisons import FloatArray
 
-JND = float(special.ndtri(0.75))
+JND = NormalDist().inv_cdf(0.75)
 """Standard deviations of the difference at which 75 % prefer the better: one JND."""
 
 
@@ -86,10 +87,10 @@ class BradleyTerry:
     tie_start = 0.0
 
     def terms(self, d: FloatArray, t: float | FloatArray) -> Terms:
-        left, right = special.log_expit(d), special.log_expit(-d)
-        p = special.expit(d)
-        curvature = -p * special.expit(-d)
-        return _halved_ties((left, right), (special.expit(-d), -p), (curvature, curvature))
+        left, right = scipy.special.log_expit(d), scipy.special.log_expit(-d)
+        p = scipy.special.expit(d)
+        curvature = -p * scipy.special.expit(-d)
+        return _halved_ties((left, right), (scipy.special.expit(-d), -p), (curvature, curvature))
 
     def sums(self, counts: FloatArray, d: FloatArray, t: float) -> Sums:
         # The same as for other models, with a tenth of the work: one exponential, one logarithm.
@@ -133,7 +134,7 @@ class Thurstone:
 
     def terms(self, d: FloatArray, t: float | FloatArray) -> Terms:
         x = JND * d
-        left, right = special.log_ndtr(x), special.log_ndtr(-x)
+        left, right = scipy.special.log_ndtr(x), scipy.special.log_ndtr(-x)
         # phi / Phi, which far out on the left is finite though both are 0.
         log_phi = -(x**2) / 2 - np.log(2 * np.pi) / 2
         up, down = np.exp(log_phi - left), np.exp(log_phi - right)
@@ -165,7 +166,7 @@ class Davidson:
     def terms(self, d: FloatArray, t: float | FloatArray) -> Terms:
         d, t = np.broadcast_arrays(d, t)
         weights = np.stack([d / 2, t, -d / 2])
-        log_p = weights - special.logsumexp(weights, axis=0)
+        log_p = weights - scipy.special.logsumexp(weights, axis=0)
         left, tie, right = np.exp(log_p)
         by_d, by_t = np.array([0.5, 0.0, -0.5]), np.array([0.0, 1.0, 0.0])
         shape = (3,) + (1,) * d.ndim
@@ -211,8 +212,8 @@ class RaoKupper:
             # P(tie) = (theta^2 - 1) P(left) P(right)
             log_ties = np.where(t > 0, 2 * t + np.log(-np.expm1(-2 * t)), -np.inf)
             ties_t, ties_tt = -2 / np.expm1(-2 * t), -1 / np.sinh(t) ** 2
-        left, right = special.log_expit(d - t), special.log_expit(-d - t)
-        not_left, not_right = special.expit(t - d), special.expit(t + d)
+        left, right = scipy.special.log_expit(d - t), scipy.special.log_expit(-d - t)
+        not_left, not_right = scipy.special.expit(t - d), scipy.special.expit(t + d)
         left_2, right_2 = -not_left * (1 - not_left), -not_right * (1 - not_right)
         return Terms(
             log_p=np.stack([left, log_ties + left + right, right]),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import sparse, special
+import scipy
 
 from evaluation.statistics.annotator_model import AnnotatorScale, refitted
 from evaluation.statistics.batch import bradley_terry_batch
@@ -136,7 +136,7 @@ def _groups(cluster: IntArray, weight: IntArray) -> IntArray:
 
 def _sandwich(
     comparisons: Comparisons,
-    derivatives: sparse.csr_array,
+    derivatives: scipy.sparse.csr_array,
     bread: FloatArray,
     over: Collection[Cluster],
 ) -> FloatArray:
@@ -210,7 +210,7 @@ class Bootstrap:
         if len(self.over) == 1:
             tail = expanded_tail(confidence, self.n_clusters)
         else:
-            tail = float(special.ndtr(-t_quantile(confidence, self.n_clusters - 1)))
+            tail = float(scipy.special.ndtr(-t_quantile(confidence, self.n_clusters - 1)))
         low, high = np.nanquantile(self.draws, [tail, 1 - tail], axis=0)
         return low, high
 
@@ -302,7 +302,7 @@ def _resampled(
     # A unit is a cluster, or where annotators cross source images, what one said of another.
     codes = kinds[0][0] if len(kinds) == 1 else kinds[0][0] * kinds[1][1] + kinds[1][0]
     units, unit = np.unique(codes, return_inverse=True)
-    table = sparse.csr_array((values, (cells, unit[rows])), shape=(n_cells, len(units)))
+    table = scipy.sparse.csr_array((values, (cells, unit[rows])), shape=(n_cells, len(units)))
     members = [units] if len(kinds) == 1 else [*np.divmod(units, kinds[1][1])]
     drawn = [
         rng.multinomial(count, np.full(count, 1 / count), size=n_boot).astype(np.float64)
@@ -364,7 +364,7 @@ def _power(matrix: FloatArray, exponent: float) -> FloatArray:
     return np.asarray((vectors * powers[..., None, :]) @ vectors.swapaxes(-1, -2))
 
 
-def _derivatives(comparisons: Comparisons, scale: Scale) -> sparse.csr_array:
+def _derivatives(comparisons: Comparisons, scale: Scale) -> scipy.sparse.csr_array:
     """(m, p) derivative of each judgment's log-likelihood by the parameters, as a sparse array."""
     c, n = comparisons, len(scale.scores)
     d = scale.scores[c.a] - scale.scores[c.b]
@@ -381,13 +381,13 @@ def _derivatives(comparisons: Comparisons, scale: Scale) -> sparse.csr_array:
     if scale.tie is not None:
         columns, values = [*columns, np.full(m, p - 1)], [*values, by_t]
     index = (np.tile(rows, len(columns)), np.concatenate(columns))
-    return sparse.csr_array((np.concatenate(values), index), shape=(m, p))
+    return scipy.sparse.csr_array((np.concatenate(values), index), shape=(m, p))
 
 
-def _meat(cluster: IntArray, derivatives: sparse.csr_array) -> FloatArray:
+def _meat(cluster: IntArray, derivatives: scipy.sparse.csr_array) -> FloatArray:
     """(p, p) sum over clusters of the square of their derivatives, times G / (G - 1)."""
     labels, cluster = np.unique(cluster, return_inverse=True)
     g, m = len(labels), len(cluster)
-    members = sparse.csr_array((np.ones(m), (cluster, np.arange(m))), shape=(g, m))
+    members = scipy.sparse.csr_array((np.ones(m), (cluster, np.arange(m))), shape=(g, m))
     sums = (members @ derivatives).toarray()
     return np.asarray(sums.T @ sums * (g / max(g - 1, 1)))

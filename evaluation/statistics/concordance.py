@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from evaluation.statistics.comparisons import FloatArray, IntArray
 from evaluation.statistics.estimate import Estimate, NotIdentified
@@ -110,7 +110,7 @@ def _concordance(places: IntArray, group: IntArray, m: IntArray) -> FloatArray:
     n = ranked.sum(axis=1, keepdims=True)
     # Those not ranked come after all others, so as not to move their ranks.
     after = np.where(ranked, places, np.iinfo(np.int64).max)
-    ranks = stats.rankdata(after, axis=1)
+    ranks = scipy.stats.rankdata(after, axis=1)
     deviation = np.where(ranked, ranks - (n + 1) / 2, 0.0)
     sums = np.stack([np.bincount(group, column, len(m)) for column in deviation.T], axis=1)
     # A ranking's own sum of squares is (n^3 - n) / 12 less its ties' sum(t^3 - t) / 12, so the

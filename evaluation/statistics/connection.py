@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csgraph
 
 from evaluation.statistics.comparisons import FloatArray
 from evaluation.statistics.estimate import NotIdentified
@@ -22,14 +22,18 @@ def require_connection(wins: FloatArray) -> None:
     28-33). The error tells groups never compared, or one that never lost or never won, by the
     indexes of their conditions.
     """
-    n_parts, part = csgraph.connected_components(wins > 0, directed=True, connection="weak")
+    n_parts, part = scipy.sparse.csgraph.connected_components(
+        wins > 0, directed=True, connection="weak"
+    )
     if n_parts > 1:
         groups = members(n_parts, part)
         each = " / ".join(f"{{{g}}}" for g in range(n_parts))
         raise NotIdentified(
             f"{n_parts} groups were never compared with each other: {each}", *groups
         )
-    n_parts, part = csgraph.connected_components(wins > 0, directed=True, connection="strong")
+    n_parts, part = scipy.sparse.csgraph.connected_components(
+        wins > 0, directed=True, connection="strong"
+    )
     if n_parts == 1:
         return
     unbeaten, winless = [], []

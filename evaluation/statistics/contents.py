@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import linalg, optimize, special
+import scipy
 
 from evaluation.statistics.comparisons import Comparisons, FloatArray
 from evaluation.statistics.connection import require_connection
@@ -131,14 +131,14 @@ def _profile(
     best = float(grid[0])
     if at > 0:
         bounds = (float(grid[at - 1]), float(grid[at + 1]))
-        found = optimize.minimize_scalar(
+        found = scipy.optimize.minimize_scalar(
             loss, bounds=bounds, method="bounded", options={"xatol": _PRECISION}
         )
         best = float(found.x)
     level = loss(best) + fall
 
     def crossing(inner: float, outer: float) -> float:
-        found = optimize.brentq(lambda x: loss(x) - level, inner, outer, xtol=_PRECISION)
+        found = scipy.optimize.brentq(lambda x: loss(x) - level, inner, outer, xtol=_PRECISION)
         return float(np.exp(found))
 
     low = 0.0 if losses[0] <= level else crossing(float(grid[0]), best)
@@ -164,7 +164,7 @@ class _Model:
         i, j = np.triu_indices(n, 1)
         self.left = wins[:, i, j]
         self.total = self.left + wins[:, j, i]
-        self.basis = linalg.helmert(n).T
+        self.basis = scipy.linalg.helmert(n).T
         self.design = self.basis[i] - self.basis[j]
         self.start_over()
 
@@ -210,7 +210,7 @@ class _Model:
         together; returns P(left) (c, m) and the inverse of minus the second derivative there."""
         value = self._value(self.each, precision)
         for _ in range(_STEPS):
-            p = special.expit(self.each @ self.design.T)
+            p = scipy.special.expit(self.each @ self.design.T)
             weight = self.total * p * (1 - p)
             information = (self.design.T * weight[:, None, :]) @ self.design
             inverse = np.linalg.inv(information + precision * np.eye(len(self.mean)))
@@ -229,8 +229,8 @@ class _Model:
 
     def _value(self, each: FloatArray, precision: float) -> float:
         d = each @ self.design.T
-        likelihood = self.left * special.log_expit(d)
-        likelihood += (self.total - self.left) * special.log_expit(-d)
+        likelihood = self.left * scipy.special.log_expit(d)
+        likelihood += (self.total - self.left) * scipy.special.log_expit(-d)
         return float(likelihood.sum() - precision * np.sum((each - self.mean) ** 2) / 2)
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
+import scipy
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def normal_quantile(confidence: float) -> float:
     """
     if not 0 < confidence < 1:
         raise ValueError(f"expected a confidence between 0 and 1, found {confidence}")
-    return float(special.ndtri((1 + confidence) / 2))
+    return float(scipy.special.ndtri((1 + confidence) / 2))
 
 
 def t_quantile(confidence: float, degrees_of_freedom: float) -> float:
@@ -83,7 +83,7 @@ def t_quantile(confidence: float, degrees_of_freedom: float) -> float:
     z = normal_quantile(confidence)
     if math.isinf(degrees_of_freedom):
         return z
-    return float(special.stdtrit(degrees_of_freedom, (1 + confidence) / 2))
+    return float(scipy.special.stdtrit(degrees_of_freedom, (1 + confidence) / 2))
 
 
 def expanded_tail(confidence: float, n_clusters: int) -> float:
@@ -95,7 +95,7 @@ def expanded_tail(confidence: float, n_clusters: int) -> float:
     Statistician 69, 371-386, "expanded percentile interval").
     """
     g = n_clusters
-    return float(special.ndtr(-math.sqrt(g / (g - 1)) * t_quantile(confidence, g - 1)))
+    return float(scipy.special.ndtr(-math.sqrt(g / (g - 1)) * t_quantile(confidence, g - 1)))
 
 
 def _named(group: Sequence[int], labels: Sequence[str] | None) -> str:

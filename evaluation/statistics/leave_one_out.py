@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.by_annotator import sums_of, totals_of, with_all_labels
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
@@ -53,7 +53,7 @@ def standardised_likelihood(c: Comparisons) -> tuple[FloatArray, IntArray]:
         scores = _scores(crowd[of_entry] - own)
         d[own_rows] = scores[mine, a[own_rows]] - scores[mine, b[own_rows]]
     decided = c.weight * (c.outcome != 0.5)
-    q = special.expit(d)
+    q = scipy.special.expit(d)
     excess = sums_of(c, decided * (c.outcome - q) * d)
     variance = sums_of(c, decided * q * (1 - q) * d * d)
     z = np.full(k, np.nan)
@@ -92,7 +92,7 @@ def _scores(wins: FloatArray) -> FloatArray:
         if not len(going):
             return scores
         here, among = scores[going], total[going]
-        p = special.expit(here[:, :, None] - here[:, None, :])
+        p = scipy.special.expit(here[:, :, None] - here[:, None, :])
         expected = among * p
         gradient = won[going] - expected.sum(axis=2) - here / PRIOR_SD**2
         information = expected * (p - 1)

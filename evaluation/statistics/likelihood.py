@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import linalg, optimize
+import scipy
 
 from evaluation.statistics.choice_models import ChoiceModel, Sums
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
@@ -116,10 +116,10 @@ class Likelihood:
         the scores, and if asked that of one condition, as they are."""
         n = self.outcomes.n
         if fixed is None:
-            scores = linalg.helmert(n).T
+            scores = scipy.linalg.helmert(n).T
         else:
-            scores = np.insert(linalg.helmert(n - 1).T, fixed, 0.0, axis=0)
-        return linalg.block_diag(scores, np.eye(self.p - n))
+            scores = np.insert(scipy.linalg.helmert(n - 1).T, fixed, 0.0, axis=0)
+        return scipy.linalg.block_diag(scores, np.eye(self.p - n))
 
     def require_maximum(self) -> None:
         """Raise NotIdentified unless just one point is likeliest."""
@@ -188,15 +188,17 @@ class Likelihood:
         try:
             if free is not None:
                 uphill = free.T @ gradient
-                step = free @ linalg.solve(free.T @ information @ free, uphill, assume_a="pos")
+                step = free @ scipy.linalg.solve(
+                    free.T @ information @ free, uphill, assume_a="pos"
+                )
             else:
                 moving = np.arange(self.p)
                 if self.prior_sd is None:
                     moving = np.delete(moving, self.outcomes.n - 1)
                 uphill, step = gradient[moving], np.zeros(self.p)
                 among = information[np.ix_(moving, moving)]
-                step[moving] = linalg.solve(among, uphill, assume_a="pos")
-        except linalg.LinAlgError as error:
+                step[moving] = scipy.linalg.solve(among, uphill, assume_a="pos")
+        except scipy.linalg.LinAlgError as error:
             raise NotConverged(f"the information matrix became singular: {error}") from error
         return step, float(np.max(np.abs(uphill), initial=0.0))
 
@@ -282,7 +284,7 @@ class Likelihood:
         # Under a prior only the other parameters can go on for ever.
         bounds = [(-1, 1) if self.prior_sd is None else (0, 0)] * self.outcomes.n
         bounds += [(-1, 1)] * (self.p - self.outcomes.n)
-        found = optimize.linprog(
+        found = scipy.optimize.linprog(
             -constraints.sum(axis=0),
             A_ub=-constraints,
             b_ub=np.zeros(len(constraints)),

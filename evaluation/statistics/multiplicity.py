@@ -9,7 +9,7 @@ from string import ascii_letters
 from typing import Literal
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.comparisons import BoolArray, FloatArray, IntArray
 from evaluation.statistics.estimate import NotIdentified, t_quantile
@@ -138,8 +138,8 @@ def all_pairs(
 def _beyond(t: FloatArray, degrees_of_freedom: float) -> FloatArray:
     """P(T > t) of Student's T, or of a standard normal one."""
     if math.isinf(degrees_of_freedom):
-        return np.asarray(special.ndtr(-t), dtype=np.float64)
-    return np.asarray(special.stdtr(degrees_of_freedom, -t), dtype=np.float64)
+        return np.asarray(scipy.special.ndtr(-t), dtype=np.float64)
+    return np.asarray(scipy.special.stdtr(degrees_of_freedom, -t), dtype=np.float64)
 
 
 def compact_letters(significant: BoolArray, order: Sequence[int] | IntArray) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import linalg, optimize, sparse
+import scipy
 
 from evaluation.statistics.comparisons import BoolArray, FloatArray, IntArray
 from evaluation.statistics.connection import require_connection
@@ -167,7 +167,7 @@ class _Choices:
         orders = (2 + np.flatnonzero(sizes[2:])).tolist()
         return cls(different[by_size], count[by_size], chosen, orders, sizes[orders], wins)
 
-    def alternatives(self) -> tuple[sparse.csr_array, IntArray]:
+    def alternatives(self) -> tuple[scipy.sparse.csr_array, IntArray]:
         """What could have been chosen: features (e, p), and how many (k,) of them each set has.
 
         The features of an alternative of d conditions are 1 / d for each of them, and 1 for the
@@ -201,7 +201,7 @@ class _Choices:
                 row = row + len(subsets)
         where = np.concatenate(rows), np.concatenate(columns)
         shape = int(count.sum()), n + len(self.orders)
-        return sparse.csr_array((np.concatenate(values), where), shape=shape), count
+        return scipy.sparse.csr_array((np.concatenate(values), where), shape=shape), count
 
 
 class _Likelihood:
@@ -219,7 +219,9 @@ class _Likelihood:
         self.features, self.count = choices.alternatives()
         self.first = np.cumsum(self.count) - self.count
         # Directions that leave the sum of the scores, which nothing determines, as it is.
-        self.free = linalg.block_diag(linalg.helmert(self.n).T, np.eye(len(self.orders)))
+        self.free = scipy.linalg.block_diag(
+            scipy.linalg.helmert(self.n).T, np.eye(len(self.orders))
+        )
 
     def log_likelihood(self, parameters: FloatArray) -> float:
         _, log_sums = self._logarithms(parameters)
@@ -237,9 +239,9 @@ class _Likelihood:
         gradient = self.observed - self.features.T @ expected
         # The covariance of the features of what is chosen from a set, summed over sets.
         pointers = np.append(self.first, len(p))
-        means = sparse.csr_array((p, np.arange(len(p)), pointers)) @ self.features
-        squares = self.features.T @ sparse.diags_array(expected) @ self.features
-        information = (squares - means.T @ sparse.diags_array(self.times) @ means).toarray()
+        means = scipy.sparse.csr_array((p, np.arange(len(p)), pointers)) @ self.features
+        squares = self.features.T @ scipy.sparse.diags_array(expected) @ self.features
+        information = (squares - means.T @ scipy.sparse.diags_array(self.times) @ means).toarray()
         scores = np.arange(self.n)
         gradient[scores] -= self.precision * parameters[scores]
         information[scores, scores] += self.precision
@@ -257,10 +259,10 @@ class _Likelihood:
             gradient, information = self.derivatives(parameters)
             uphill = self.free.T @ gradient
             try:
-                root = linalg.cho_factor(self.free.T @ information @ self.free)
-            except linalg.LinAlgError as error:
+                root = scipy.linalg.cho_factor(self.free.T @ information @ self.free)
+            except scipy.linalg.LinAlgError as error:
                 raise NotConverged(f"the information matrix became singular: {error}") from error
-            step = self.free @ linalg.cho_solve(root, uphill)
+            step = self.free @ scipy.linalg.cho_solve(root, uphill)
             slope, longest = float(gradient @ step), float(np.max(np.abs(step)))
             # Towards a maximum at infinity gradient and slope vanish too, but steps stay long.
             if np.max(np.abs(uphill)) < tolerance and slope < 1e-16 and longest < 1e-6:
@@ -287,7 +289,7 @@ class _Likelihood:
     def covariance(self, parameters: FloatArray) -> FloatArray:
         """(p, p) inverse of the information among the directions that are free."""
         _, information = self.derivatives(parameters)
-        inverse = linalg.inv(self.free.T @ information @ self.free)
+        inverse = scipy.linalg.inv(self.free.T @ information @ self.free)
         return np.asarray(self.free @ ((inverse + inverse.T) / 2) @ self.free.T)
 
     def require_overlap(self) -> None:
@@ -299,14 +301,14 @@ class _Likelihood:
         """
         e, p = self.features.shape
         owner = np.repeat(np.arange(len(self.times)), self.count)
-        largest = sparse.csr_array((np.ones(e), (np.arange(e), owner)))
-        below = sparse.hstack([self.features, -largest])
+        largest = scipy.sparse.csr_array((np.ones(e), (np.arange(e), owner)))
+        below = scipy.sparse.hstack([self.features, -largest])
         reaches = np.concatenate([-self.observed, self.times])
         scores = (-1, 1) if self.precision == 0 else (0, 0)  # a prior keeps them
         bounds = [scores] * self.n + [(-1, 1)] * (p - self.n) + [(None, None)] * len(self.times)
-        found = optimize.linprog(
+        found = scipy.optimize.linprog(
             below.sum(axis=0),
-            A_ub=sparse.vstack([below, reaches[None] / self.times.sum()], format="csr"),
+            A_ub=scipy.sparse.vstack([below, reaches[None] / self.times.sum()], format="csr"),
             b_ub=np.zeros(e + 1),
             bounds=bounds,
         )

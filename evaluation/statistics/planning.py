@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, sparse, special
+import scipy
 
 from evaluation.statistics.batch import bradley_terry_batch
 from evaluation.statistics.clusters import BOTH, Cluster, at_least
@@ -170,9 +170,11 @@ def plan(
             variance = covariance[:, i, i] + covariance[:, j, j] - 2 * covariance[:, i, j]
             error = np.sqrt(np.maximum(variance, 0.0))
             t = np.abs(difference) / np.where(error > 0, error, np.nan)
-            p: FloatArray = np.asarray(2 * special.stdtr(df, -t), dtype=np.float64)
+            p: FloatArray = np.asarray(2 * scipy.special.stdtr(df, -t), dtype=np.float64)
             half = t_quantile(confidence, df) * error
-            share_width = special.expit(difference + half) - special.expit(difference - half)
+            share_width = scipy.special.expit(difference + half) - scipy.special.expit(
+                difference - half
+            )
             each = np.array([2 * half, share_width, _rejected(p, alpha, holm=holm)])
             of_target = each[:, np.arange(len(truth)), target]
             found[row].append(np.vstack([of_target, _widest(scores, covariance, df, confidence)]))
@@ -251,7 +253,7 @@ def _scales(
     scores, bread = bradley_terry_batch(wins)
     if not over:
         return scores, bread, math.inf
-    surprise = won - special.expit(scores.T[design.a] - scores.T[design.b])
+    surprise = won - scipy.special.expit(scores.T[design.a] - scores.T[design.b])
     codes = {"annotator": design.annotator, "content": design.content}
     meat, fewest = np.zeros_like(bread), q
     for kind in over:
@@ -283,9 +285,11 @@ def _meat(
     return np.matmul(u.swapaxes(1, 2), u) * (g / max(g - 1, 1)), g
 
 
-def _sums(rows: IntArray, columns: IntArray, values: FloatArray, n_rows: int) -> sparse.csr_array:
+def _sums(
+    rows: IntArray, columns: IntArray, values: FloatArray, n_rows: int
+) -> scipy.sparse.csr_array:
     """The matrix that adds up judgments, of all simulated studies at once."""
-    return sparse.csr_array((values, (rows, columns)), shape=(n_rows, int(columns.max()) + 1))
+    return scipy.sparse.csr_array((values, (rows, columns)), shape=(n_rows, int(columns.max()) + 1))
 
 
 def _rejected(p: FloatArray, alpha: float, *, holm: bool) -> BoolArray:
@@ -338,7 +342,7 @@ def _median(values: FloatArray) -> Estimate | None:
     if math.isnan(value):
         return None
     method = "order statistics of simulated studies"
-    below = int(special.bdtrik((1 - _MONTE_CARLO_CONFIDENCE) / 2, n, 0.5))
+    below = int(scipy.special.bdtrik((1 - _MONTE_CARLO_CONFIDENCE) / 2, n, 0.5))
     low, high = float(ordered[below]), float(ordered[n - 1 - below])
     if math.isnan(high):
         return Estimate(value, None, None, n, method, "too many studies determine no scale")
@@ -376,7 +380,7 @@ def _reached(sizes: FloatArray, curve: Sequence[float], target: float) -> float 
     sizes, values = sizes[known], np.array(curve)[known]
     if not len(values):
         return None
-    rising = optimize.isotonic_regression(values).x
+    rising = scipy.optimize.isotonic_regression(values).x
     if rising[0] >= target:
         return float(sizes[0])
     for (size, value), (next_size, next_value) in pairwise(zip(sizes, rising, strict=True)):

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.comparisons import Comparisons, FloatArray, IntArray
 from evaluation.statistics.estimate import Estimate, NotIdentified, normal_quantile
@@ -105,8 +105,8 @@ def clopper_pearson_interval(k: float, n: int, confidence: float = 0.95) -> Esti
     _check_share(k, n, confidence)
     below, above = math.floor(k), math.ceil(k)
     tail = (1 - confidence) / 2
-    low = 0.0 if below == 0 else float(special.betaincinv(below, n - below + 1, tail))
-    high = 1.0 if above == n else float(special.betainccinv(above + 1, n - above, tail))
+    low = 0.0 if below == 0 else float(scipy.special.betaincinv(below, n - below + 1, tail))
+    high = 1.0 if above == n else float(scipy.special.betainccinv(above + 1, n - above, tail))
     return Estimate(value=k / n, low=low, high=high, n=n, method="Clopper-Pearson exact")
 
 
@@ -122,7 +122,7 @@ def binomial_p(wins: int, losses: int) -> float:
     """
     if wins < 0 or losses < 0:
         raise ValueError(f"expected counts, found {wins} wins and {losses} losses")
-    return min(1.0, 2.0 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
+    return min(1.0, 2.0 * float(scipy.special.bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def win_shares(comparisons: Comparisons, *, confidence: float = 0.95) -> list[Share]:

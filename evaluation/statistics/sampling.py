@@ -6,15 +6,14 @@ pairs = next_pairs(comparisons.win_matrix(), 20, rng=np.random.default_rng(1))
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
-from scipy.sparse import csgraph
+import scipy
 
 from evaluation.statistics.comparisons import BoolArray, FloatArray, IntArray
 from evaluation.statistics.estimate import NotIdentified
 from evaluation.statistics.scaling import bradley_terry
 
 PRIOR_SD = 2.0  # log-odds: two conditions of the prior differ by 2.8 log-odds, one sd
-_NODES, _WEIGHTS = special.roots_hermitenorm(24)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _TIED = 1e-9
 """Relative difference below which gains differ by rounding only."""
@@ -109,7 +108,7 @@ def next_pairs(
     if not len(i):
         raise ValueError("allowed: expected at least one pair of two conditions")
     asked = np.asarray(wins) if pending is None else np.asarray(wins) + np.asarray(pending)
-    part = csgraph.connected_components(asked > 0, directed=False)[1]
+    part = scipy.sparse.csgraph.connected_components(asked > 0, directed=False)[1]
     difference = scores[i] - scores[j]
     pairs = np.empty((size, 2), dtype=np.int64)
     for row in range(size):
@@ -120,7 +119,7 @@ def next_pairs(
         share = information / (1 + information * variance)
         # A standard error falls by the fall of its square, over twice itself.
         worth = share * ((0.5 / np.sqrt(np.diag(covariance))) @ towards**2)
-        worth *= 1 + doubt * special.ndtr(-np.abs(difference) / np.sqrt(variance))
+        worth *= 1 + doubt * scipy.special.ndtr(-np.abs(difference) / np.sqrt(variance))
         joining = part[i] != part[j]
         candidates = np.flatnonzero(joining if joining.any() else np.ones(len(i), dtype=bool))
         best = worth[candidates].max()
@@ -168,14 +167,16 @@ def _variance(covariance: FloatArray, i: IntArray, j: IntArray) -> FloatArray:
 def _expected_weight(mean: FloatArray, variance: FloatArray) -> FloatArray:
     """E p (1 - p), Fisher's information of an answer, for differences (...) of this posterior."""
     d = mean[..., None] + np.sqrt(variance)[..., None] * _NODES
-    return np.asarray((special.expit(d) * special.expit(-d)) @ _WEIGHTS)
+    return np.asarray((scipy.special.expit(d) * scipy.special.expit(-d)) @ _WEIGHTS)
 
 
 def _answer_information(mean: FloatArray, variance: FloatArray) -> FloatArray:
     """H(E p) - E H(p) for differences (...) of this posterior mean and variance, in nats."""
     d = mean[..., None] + np.sqrt(variance)[..., None] * _NODES
-    expected = special.expit(d) @ _WEIGHTS
+    expected = scipy.special.expit(d) @ _WEIGHTS
     distance = np.abs(d)
     # -p log p - (1 - p) log(1 - p), written so that nothing overflows or cancels.
-    entropy = np.log1p(np.exp(-distance)) + distance * special.expit(-distance)
-    return np.maximum(special.entr(expected) + special.entr(1 - expected) - entropy @ _WEIGHTS, 0.0)
+    entropy = np.log1p(np.exp(-distance)) + distance * scipy.special.expit(-distance)
+    return np.maximum(
+        scipy.special.entr(expected) + scipy.special.entr(1 - expected) - entropy @ _WEIGHTS, 0.0
+    )

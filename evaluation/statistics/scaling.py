@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from evaluation.statistics.choice_models import BRADLEY_TERRY, ChoiceModel
 from evaluation.statistics.comparisons import Comparisons, FloatArray
@@ -182,5 +182,5 @@ def _profile_bound(
     near, far = 0.0, z * float(np.sqrt(scale.covariance[i, i]))
     while beyond(far) < 0:
         near, far = far, 2 * far
-    found = optimize.brentq(beyond, near, far, xtol=1e-8 * far, rtol=1e-8)
+    found = scipy.optimize.brentq(beyond, near, far, xtol=1e-8 * far, rtol=1e-8)
     return float(scale.scores[i] + sign * found)

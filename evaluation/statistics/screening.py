@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.by_annotator import (
     for_first,
@@ -240,7 +240,7 @@ def _gold_correct(c: Comparisons, rules: Rules) -> _Column:
     gold = with_all_labels(c, ~np.isnan(c.expected))
     n = totals_of(gold, gold.weight)
     right = totals_of(gold, gold.weight * (gold.outcome == gold.expected))
-    p = special.bdtr(right.astype(np.float64), n, rules.gold_correct)
+    p = scipy.special.bdtr(right.astype(np.float64), n, rules.gold_correct)
     return _Column(
         share_of(right, n),
         n,
@@ -258,7 +258,7 @@ def _side_bias(c: Comparisons, rules: Rules) -> _Column:
     left = totals_of(c, c.weight * (c.outcome == 1.0))
     bias = share_of(left, n) - 0.5
     fewer = np.minimum(left, n - left).astype(np.float64)
-    p = np.minimum(1.0, 2.0 * special.bdtr(fewer, n, 0.5))
+    p = np.minimum(1.0, 2.0 * scipy.special.bdtr(fewer, n, 0.5))
     large = (n >= rules.fewest) & (np.abs(bias) >= rules.side_bias)
     return _Column(
         bias,
@@ -316,7 +316,7 @@ def _correlation(c: Comparisons, rules: Rules) -> _Column:
         return _Column(r, n, reason)
     crowd = float(np.median(r[tested]))
     z = np.arctanh(np.clip(r, -1 + 1e-9, 1 - 1e-9)) - np.arctanh(np.clip(crowd, -1, 1 - 1e-9))
-    p = special.ndtr(np.where(tested, z, 0.0) * np.sqrt(np.maximum(n - 2, 1)))
+    p = scipy.special.ndtr(np.where(tested, z, 0.0) * np.sqrt(np.maximum(n - 2, 1)))
     threshold = crowd / 2
     return _Column(
         r,
@@ -362,7 +362,7 @@ def _circular(c: Comparisons, rules: Rules) -> _Column:
     share, crowd = share_of(circular, triads), _pooled(circular, triads)
     # Kendall and Babington Smith's variance is the binomial's; away from chance it is somewhat
     # larger, since one slip may close several circles. docs/screening.md tells the false flags.
-    p = np.asarray(special.bdtrc(circular - 1.0, triads, crowd), dtype=np.float64)
+    p = np.asarray(scipy.special.bdtrc(circular - 1.0, triads, crowd), dtype=np.float64)
     threshold = (crowd + 0.25) / 2
     return _Column(
         share,
@@ -380,7 +380,7 @@ def _repeats(c: Comparisons, rules: Rules) -> _Column:
     t^2 + (1 - t)^2 / 2."""
     pairs, alike = repeat_counts(c)
     share, crowd = share_of(alike, pairs), _pooled(alike, pairs)
-    p = np.asarray(special.bdtr(alike.astype(np.float64), pairs, crowd), dtype=np.float64)
+    p = np.asarray(scipy.special.bdtr(alike.astype(np.float64), pairs, crowd), dtype=np.float64)
     ties = float(np.mean(c.outcome == 0.5)) if len(c.outcome) else 0.0
     chance = ties**2 + (1 - ties) ** 2 / 2
     threshold = (crowd + chance) / 2

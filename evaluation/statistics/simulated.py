@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from evaluation.statistics.comparisons import BoolArray, Comparisons, FloatArray, IntArray
 from evaluation.statistics.estimate import NotIdentified
@@ -106,7 +106,9 @@ def population_shares(
     # A difference has the deviations of two conditions.
     sd = math.sqrt(2 * (annotator_sd**2 + content_sd**2))
     logit = (scores[:, None] - scores)[:, :, None] + sd * _NODES
-    each_side = (special.expit(logit + side_bias) + special.expit(logit - side_bias)) / 2
+    each_side = (
+        scipy.special.expit(logit + side_bias) + scipy.special.expit(logit - side_bias)
+    ) / 2
     shares = lapse / 2 + (1 - lapse) * (each_side @ _NODE_WEIGHTS) / _NODE_WEIGHTS.sum()
     np.fill_diagonal(shares, 0.0)
     return np.asarray(shares)
@@ -171,7 +173,9 @@ def answer(
             deviation = rng.normal(0.0, sd, (int(cluster.max()) + 1, *scores.shape))
             logit += deviation[cluster, design.a]
             logit -= deviation[cluster, design.b]
-    return np.asarray(rng.random(logit.shape) < lapse / 2 + (1 - lapse) * special.expit(logit))
+    return np.asarray(
+        rng.random(logit.shape) < lapse / 2 + (1 - lapse) * scipy.special.expit(logit)
+    )
 
 
 def _names(what: str, n: int) -> tuple[str, ...]:
