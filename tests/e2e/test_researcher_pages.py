@@ -30,6 +30,8 @@ PAGES = {
     "studies": "/",
     "new-study": "/studies/new",
     "study": STUDY,
+    "change": f"{STUDY}change",
+    "preview": f"{STUDY}preview/1/",
     "stimuli": f"{STUDY}stimuli",
     "annotators": "/studies/{judged}/annotators",
     "data": f"{STUDY}data",
@@ -46,12 +48,14 @@ PAGES = {
     "audit": "/projects/lab/audit",
     "webhooks": "/projects/lab/webhooks",
     "tokens": "/account/tokens",
+    "api": "/api/v1/docs",
     "not-found": "/studies/none/",
 }
 
 OF_THE_METRIC = {"metrics": "/metrics", "metric": "/metrics/versions/{metric}/"}
 # Small ones that have most of what pages are made of; tests/config/test_colours.py does the rest.
 BY_NIGHT = ("studies", "new-study", "annotators", "metrics")
+SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
 SHOW_ALL = """
     for (const each of document.querySelectorAll("details")) each.open = true;
     // Layers of a plot without marks, which Vega calls pictures: there is nothing to describe.
@@ -265,9 +269,39 @@ def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page)
             page.emulate_media(color_scheme="light")
         for width in (1280, 768):
             page.set_viewport_size({"width": width, "height": 720})
+            page.evaluate(SETTLED)  # a judging page lays its pictures out anew
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 found[name].append(f"it scrolls sideways at {width}")
     assert found == {name: [] for name in found}
+
+
+@pytest.mark.skipif(not PICTURES, reason="for docs/pages.md alone: others test what is done here")
+def test_pages_of_what_somebody_made(demo, page, tmp_path):
+    study = demo.url + STUDY.format(**slugs(demo))
+    page.goto(f"{study}sharing")
+    page.click("text=Make a link")
+    page.click("main table a")
+    page.wait_for_selector("h1")
+    keep_picture(page, "shared")
+
+    answers = tmp_path / "answers.csv"
+    response = page.request.get(f"{study}judgments.csv?judged_by=simulated")
+    answers.write_bytes(response.body())
+    page.goto(f"{demo.url}{PAGES['new-import']}")
+    page.set_input_files("[type=file]", answers)
+    page.click("text=Look at it")
+    keep_picture(page, "import-preview")
+    page.click("main button >> text=Import")
+    page.wait_for_load_state("networkidle")
+    keep_picture(page, "import")
+
+    page.goto(f"{demo.url}/metrics")
+    page.click("[form=train-simulated]")
+    keep_picture(page, "training")
+
+    demo.sql_do("UPDATE auth_user SET is_superuser = true")
+    page.goto(f"{demo.url}/audit")
+    keep_picture(page, "audit-of-all")
 
 
 def put_metric_in_service(demo: Stack, page) -> None:
