@@ -1,0 +1,85 @@
+"""What a training step makes smaller: rate + lambda * distortion.
+
+    L = (R + lambda D) / sqrt(lambda),   D = w_1 255^2 MSE + w_2 d + w_3 (1 - MS-SSIM) + w_4 C
+
+R in bits per pixel, d the distance of a metric, C Charbonnier's penalty. Divided by the square root
+of lambda, pictures at low and at high rates pull about equally: R and lambda D grow about so. Where
+a map of saliency is there, squared and Charbonnier errors are weighted by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytorch_msssim import ms_ssim
+from torch import Tensor
+from torch.nn import functional
+
+from perceptual.codec.network import LATENT_STRIDE, Coded
+from perceptual.codec.training.settings import Objective
+from perceptual.metric import Metric
+
+PEAK = 255.0
+CHARBONNIER = 1e-6
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Each (N,): the loss, and what it is made of."""
+
+    loss: Tensor
+    bpp: Tensor
+    mse: Tensor
+
+
+def terms_of(
+    objective: Objective,
+    coded: Coded,
+    pictures: Tensor,
+    prices: Tensor,
+    metric: Metric | None,
+    saliency: Tensor | None = None,
+) -> Terms:
+    """The loss of a batch.
+
+    pictures : (N, 3, H, W) in [0, 1].   prices : (N,) lambdas.
+    saliency : (N, 1, H, W) in [0, 1], or None to weigh all places alike.
+    """
+    error = coded.picture - pictures
+    weights = None if saliency is None else weights_of(saliency, objective.saliency_floor)
+    mse = error.square().mean((1, 2, 3))
+    bpp = coded.bits / pictures[0, 0].numel()
+    distortion = objective.mse_weight * PEAK**2 * _mean(error.square(), weights)
+    if metric is not None:
+        seen = _in_range(coded.picture)
+        distortion = distortion + objective.metric_weight * metric.distance(pictures, seen)
+    if objective.ms_ssim_weight:
+        alike = ms_ssim(
+            _in_range(coded.picture), pictures, data_range=1.0, size_average=False, win_size=7
+        )
+        distortion = distortion + objective.ms_ssim_weight * (1 - alike)
+    if objective.charbonnier_weight:
+        penalty = PEAK * (error.square() + CHARBONNIER).sqrt()
+        distortion = distortion + objective.charbonnier_weight * _mean(penalty, weights)
+    loss = (bpp + prices * distortion) / prices.sqrt()
+    return Terms(loss, bpp, mse)
+
+
+def weights_of(saliency: Tensor, floor: float) -> Tensor:
+    """(N, 1, H, W): how much errors count: from `floor` to 1 of the map, divided by their mean."""
+    weights = floor + (1 - floor) * saliency
+    return weights / weights.mean((1, 2, 3), keepdim=True)
+
+
+def coarse(saliency: Tensor) -> Tensor:
+    """(N, 1, H / 16, W / 16): what the encoder is told of a map (N, 1, H, W)."""
+    return functional.avg_pool2d(saliency, LATENT_STRIDE)
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    return (values if weights is None else values * weights).mean((1, 2, 3))
+
+
+def _in_range(pictures: Tensor) -> Tensor:
+    """Clipped to [0, 1], with the gradient as if it were not."""
+    return pictures + (pictures.clamp(0, 1) - pictures).detach()
