@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -38,7 +37,6 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 FORMAT = 1
 METADATA = "closer_codec"
-SMALLEST_SIDE = 16
 BUNDLED_FILE = Path(str(files("perceptual") / "weights" / "closer-codec.safetensors"))
 KEPT_WHOLE = ("log2_step.table", "hyper_mean.table", "hyper_log2_scale.table", "deviation")
 """Of the weights, those that are not stored in half precision."""
@@ -94,7 +92,6 @@ class LearnedCodec:
         self.network.load_state_dict(own)
         self.network.eval().requires_grad_(False)
         self._exact = ExactEntropy(self.network, tensors[WIDTHS])
-        self._lock = threading.Lock()
 
     @staticmethod
     def load(file: str | Path) -> LearnedCodec:
@@ -116,7 +113,7 @@ class LearnedCodec:
     ) -> bytes:
         """A picture as a whole file; the same picture and price give the same bytes.
 
-        pixels : sides of 16 to 65535.   price : lambda, from LOWEST_LAMBDA to HIGHEST_LAMBDA.
+        pixels : sides of 1 to 65535.   price : lambda, from LOWEST_LAMBDA to HIGHEST_LAMBDA.
         saliency : (H, W) in [0, 1], how much places matter; None: all alike.
 
         Raises ValueError if the picture is of another form or too small or large.
@@ -216,10 +213,9 @@ def _checked(pixels: Pixels) -> tuple[int, int]:
             f"a picture must be (height, width, 3) uint8, not {pixels.shape} {pixels.dtype}"
         )
     height, width = pixels.shape[:2]
-    if min(height, width) < SMALLEST_SIDE or max(height, width) > container.LARGEST_SIDE:
+    if pixels.size == 0 or max(height, width) > container.LARGEST_SIDE:
         raise ValueError(
-            f"sides must be {SMALLEST_SIDE} to {container.LARGEST_SIDE} pixels, "
-            f"not {width} x {height}"
+            f"sides must be 1 to {container.LARGEST_SIDE} pixels, not {width} x {height}"
         )
     return height, width
 

@@ -18,6 +18,9 @@ MOST_REDUCED = 2.5
 """By how much a part of a large picture is made smaller at most before it is cut."""
 SHORTEST_LEFT = 340
 """Pixels that the shorter side of a reduced picture would have left at least."""
+PAINTED, PERMUTED = 0.03, 0.05
+"""Shares of crops that are flat patches of any colour, and whose red, green and blue are exchanged:
+photographs alone teach little of saturated colours, and drawings are coded as well."""
 GROWS = 0.75
 """How often a picture is drawn grows as this power of its pixels: large ones tell more, yet not as
 much more as they are larger."""
@@ -88,4 +91,25 @@ class Photographs:
             )[0]
         if mirror < 0.5:
             part = part.flip(2)
-        return part.transpose(1, 2) if turn < 0.5 else part
+        part = part.transpose(1, 2) if turn < 0.5 else part
+        return _recoloured(part, chance)
+
+
+def _recoloured(part: Tensor, chance: torch.Generator) -> Tensor:
+    """The part, or now and then other colours in its place."""
+    which = float(torch.rand((), generator=chance))
+    if which < PAINTED:
+        size = 2 ** int(torch.randint(3, 8, (), generator=chance))
+        many = -(-part.shape[1] // size)
+        patches = torch.rand(3, many, many, generator=chance)
+        # As often the corners of the cube of colours as anything within.
+        patches = torch.where(
+            torch.rand(1, many, many, generator=chance) < 0.5, patches.round(), patches
+        )
+        grown = patches.repeat_interleave(size, 1).repeat_interleave(size, 2)
+        part = part.clone()
+        part[:3] = (grown[:, : part.shape[1], : part.shape[2]] * 255).round() / 255
+    elif which < PAINTED + PERMUTED:
+        order = torch.randperm(3, generator=chance)
+        part = torch.cat([part[order], part[3:]])
+    return part

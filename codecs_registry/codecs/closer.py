@@ -1,0 +1,79 @@
+"""Closer's learned codec (docs/learned-codec.md), by the model that comes with Closer or one of
+one's own."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from codecs_registry.codecs.base import (
+    CodecUnavailable,
+    DecodeFailed,
+    Knob,
+    Pixels,
+    Setting,
+    check_setting,
+)
+from codecs_registry.codecs.checks import check_size
+from perceptual.codec.container import LARGEST_SIDE, BadBitstream
+from perceptual.codec.model import BUNDLED_FILE, InvalidModel, LearnedCodec
+from perceptual.codec.network import HIGHEST_LAMBDA, LOWEST_LAMBDA
+
+VARIABLE = "CLOSER_CODEC_MODEL"
+"""Of the environment: the file of another model."""
+
+
+class Closer:
+    """The learned codec. Its setting is lambda, the price of distortion in bits: the loss that it
+    was trained for is bits per pixel + lambda * 255^2 * MSE, whatever else counted as distortion.
+    """
+
+    name = "closer"
+    label = "Closer"
+    extension = ".clo"
+    knob = Knob(low=LOWEST_LAMBDA, high=HIGHEST_LAMBDA, scale="log")
+    memory_per_pixel = 300
+
+    def version(self) -> str:
+        return f"Closer codec, model {_model().digest[:12]}"
+
+    def unavailable(self) -> str:
+        try:
+            _model()
+        except CodecUnavailable as error:
+            return str(error)
+        return ""
+
+    def settings(self, setting: float) -> dict[str, Setting]:
+        return {"lambda": setting}
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        check_setting(self.knob, setting)
+        check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
+        return _model().encode(pixels, setting)
+
+    def decode(self, bitstream: bytes) -> Pixels:
+        try:
+            return _model().decode(bitstream)
+        except BadBitstream as error:
+            raise DecodeFailed(f"this is not a file that {self.label} can read: {error}") from error
+
+
+def _model() -> LearnedCodec:
+    """The model, loaded once for each file. Raises CodecUnavailable, saying how to get one."""
+    file = Path(os.environ.get(VARIABLE) or BUNDLED_FILE)
+    try:
+        return _loaded(file, file.stat().st_mtime_ns)
+    except OSError:
+        raise CodecUnavailable(
+            f"its model {file} is missing: train one (manage.py train_codec), and name its file in "
+            f"{VARIABLE}"
+        ) from None
+    except InvalidModel as error:
+        raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
+
+
+@lru_cache(maxsize=2)
+def _loaded(file: Path, changed: int) -> LearnedCodec:
+    return LearnedCodec.load(file)
