@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from torch.nn import functional
 
 from perceptual.codec import container, tiles
 from perceptual.codec.container import BadBitstream
 from perceptual.codec.exact import ExactEntropy, NotExact, exact_widths, rate_of, shares_of, whole
-from perceptual.codec.network import HYPER_STRIDE, LATENT_STRIDE, CodecNetwork, Shape
+from perceptual.codec.importance import importance_of, weights_of
+from perceptual.codec.network import HYPER_STRIDE, CodecNetwork, Shape
 from perceptual.codec.symbols import BadSymbols, Reader, Tables, Writer, make_counts
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -51,11 +51,15 @@ class InvalidModel(ValueError):
 
 @dataclass(frozen=True)
 class Card:
-    """What a codec's file says of it. trained_on, results : free of form."""
+    """What a codec's file says of it.
+
+    saliency_floor : how much places that are not salient counted in training; None if all counted
+        alike.   trained_on, results : free of form.
+    """
 
     name: str
     shape: Shape = field(default_factory=Shape)
-    with_saliency: bool = False
+    saliency_floor: float | None = None
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,20 +118,15 @@ class LearnedCodec:
         """A picture as a whole file; the same picture and price give the same bytes.
 
         pixels : sides of 1 to 65535.   price : lambda, from LOWEST_LAMBDA to HIGHEST_LAMBDA.
-        saliency : (H, W) in [0, 1], how much places matter; None: all alike.
+        saliency : (H, W) in [0, 1]; None: all places count alike.
 
-        Raises ValueError if the picture is of another form or too small or large.
+        Raises ValueError if the picture is of another form or too large, or if there is a map and
+        the codec was not trained with any.
         """
         height, width = _checked(pixels)
         rate = rate_of(price)
         whole_picture = _continued(_samples(pixels))
-        told = None
-        if saliency is not None:
-            if saliency.shape != (height, width):
-                raise ValueError(f"the map is {saliency.shape}, the picture {(height, width)}")
-            told = functional.avg_pool2d(
-                _continued(torch.from_numpy(saliency)[None, None].float()), LATENT_STRIDE
-            )
+        told = None if saliency is None else self._importance(saliency, (height, width))
         y, keep = tiles.analysed(self.network, whole_picture, shares_of(rate), told)
         writer = Writer(self._tables)
         exact = self._exact
@@ -171,6 +170,15 @@ class LearnedCodec:
         picture = tiles.synthesised(self.network, y, shares_of(header.rate))
         shown = picture[:, : header.height, : header.width]
         return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
+
+    def _importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
+        """(1, 1, h, w): what the guide is told."""
+        if saliency.shape != size:
+            raise ValueError(f"the map is {saliency.shape}, the picture {size}")
+        if self.card.saliency_floor is None:
+            raise ValueError(f"{self.card.name} was not trained with maps of saliency")
+        whole_map = torch.from_numpy(saliency)[None, None].float()
+        return importance_of(_continued(weights_of(whole_map, self.card.saliency_floor)))
 
     def _read(self, reader: Reader, header: container.Header) -> Tensor:
         """Whitened latents (1, C, h, w)."""

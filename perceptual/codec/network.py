@@ -154,7 +154,8 @@ class Synthesis(nn.Module):
 
 
 class Guide(nn.Module):
-    """What a map of saliency changes before values are rounded; it begins by changing nothing.
+    """What a map of how much places count changes before values are rounded; it begins by changing
+    nothing, and where the map says nothing, it changes nothing ever.
 
     It moves the latents, and scales what is left of them after the mean was taken away: below 1,
     more of it is rounded to the mean, which costs no bits. Both are done by the encoder alone. The
@@ -172,10 +173,16 @@ class Guide(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, y: Tensor, saliency: Tensor) -> tuple[Tensor, Tensor]:
-        """The latents (N, C, h, w), moved, and the scale of what is left, of a map (N, 1, h, w)."""
-        hidden = functional.relu(self.read(torch.cat([y, saliency.to(y.dtype)], 1)))
-        return y + self.move(hidden), self.keep(hidden).float().clamp(-3, 1).exp()
+    def forward(self, y: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents (N, C, h, w), moved, and the scale of what is left.
+
+        importance : (N, 1, h, w), the logarithm of how much errors count; a picture whose map is 0
+            everywhere is left alone.
+        """
+        hidden = functional.relu(self.read(torch.cat([y, importance.to(y.dtype)], 1)))
+        is_guided = (importance != 0).flatten(1).any(1)[:, None, None, None]
+        keep = self.keep(hidden).float().clamp(-3, 1) * is_guided
+        return y + self.move(hidden) * is_guided, keep.exp()
 
 
 class HyperAnalysis(nn.Module):
@@ -286,16 +293,16 @@ class CodecNetwork(nn.Module):
         self.register_buffer("back", places.flatten().argsort(), persistent=False)
 
     def analysed(
-        self, pictures: Tensor, rate: Tensor, saliency: Tensor | None = None
+        self, pictures: Tensor, rate: Tensor, importance: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Whitened latents (N, C, H / 16, W / 16), float32, and the scale of what is left of them,
         or None for 1.
 
-        saliency : (N, 1, H / 16, W / 16) in [0, 1], or None.
+        importance : (N, 1, H / 16, W / 16), as the guide takes it, or None.
         """
         y, keep = self.analysis(pictures * 2 - 1, rate), None
-        if saliency is not None:
-            y, keep = self.guide(y, saliency)
+        if importance is not None:
+            y, keep = self.guide(y, importance)
         return y.float() / self.deviation[:, None, None], keep
 
     def synthesised(self, y: Tensor, rate: Tensor) -> Tensor:
@@ -311,7 +318,7 @@ class CodecNetwork(nn.Module):
         self,
         pictures: Tensor,
         rate: Tensor,
-        saliency: Tensor | None = None,
+        importance: Tensor | None = None,
         *,
         bf16: bool = False,
         is_rounded: bool = False,
@@ -325,7 +332,7 @@ class CodecNetwork(nn.Module):
         """
         where = pictures.device.type
         with torch.autocast(where, torch.bfloat16, enabled=bf16):
-            y, keep = self.analysed(pictures, rate, saliency)
+            y, keep = self.analysed(pictures, rate, importance)
         h = self.hyper_analysis(y)
         h_mean, h_log2_scale = self.hyper_mean(rate), self.hyper_log2_scale(rate)
 

@@ -46,19 +46,19 @@ def analysed(
     network: CodecNetwork,
     picture: Tensor,
     rate: Tensor,
-    saliency: Tensor | None,
+    importance: Tensor | None,
     *,
     side: int = SIDE,
 ) -> tuple[Tensor, Tensor | None]:
     """What `network.analysed` gives for (1, 3, H, W) uint8 and a map (1, 1, H / 16, W / 16)."""
     rows, columns = (size // LATENT_STRIDE for size in picture.shape[2:])
     y = torch.empty(1, network.shape.coarse, rows, columns)
-    keep = None if saliency is None else torch.empty_like(y)
+    keep = None if importance is None else torch.empty_like(y)
     for down, across in _tiles(rows, columns, side, reach(network.shape)):
         part = picture[:, :, _pixels(down), _pixels(across)].float() / 255
         told = None
-        if saliency is not None:
-            told = saliency[:, :, down.first : down.end, across.first : across.end]
+        if importance is not None:
+            told = importance[:, :, down.first : down.end, across.first : across.end]
         found, kept = network.analysed(part, rate, told)
         to = (
             *(slice(None), slice(None)),

@@ -29,6 +29,12 @@ def end() -> None:
         dist.destroy_process_group()
 
 
+def wait() -> None:
+    """Until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def rank() -> int:
     """This process's number, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0

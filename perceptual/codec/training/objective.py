@@ -4,19 +4,21 @@
 
 R in bits per pixel, d the distance of a metric, C Charbonnier's penalty. Divided by the square root
 of lambda, pictures at low and at high rates pull about equally: R and lambda D grow about so. Where
-a map of saliency is there, squared and Charbonnier errors are weighted by it.
+some places count more, all but MS-SSIM is weighted by it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from pytorch_msssim import ms_ssim
 from torch import Tensor
-from torch.nn import functional
 
-from perceptual.codec.network import LATENT_STRIDE, Coded
+from perceptual.codec.network import Coded
 from perceptual.codec.training.settings import Objective
+from perceptual.lpips import LpipsComp
 from perceptual.metric import Metric
 
 PEAK = 255.0
@@ -38,21 +40,20 @@ def terms_of(
     pictures: Tensor,
     prices: Tensor,
     metric: Metric | None,
-    saliency: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Terms:
     """The loss of a batch.
 
     pictures : (N, 3, H, W) in [0, 1].   prices : (N,) lambdas.
-    saliency : (N, 1, H, W) in [0, 1], or None to weigh all places alike.
+    weights : (N, 1, H, W), how much errors count, or None to weigh all places alike.
     """
     error = coded.picture - pictures
-    weights = None if saliency is None else weights_of(saliency, objective.saliency_floor)
     mse = error.square().mean((1, 2, 3))
     bpp = coded.bits / pictures[0, 0].numel()
     distortion = objective.mse_weight * PEAK**2 * _mean(error.square(), weights)
     if metric is not None:
         seen = _in_range(coded.picture)
-        distortion = distortion + objective.metric_weight * metric.distance(pictures, seen)
+        distortion = distortion + objective.metric_weight * _seen(metric, pictures, seen, weights)
     if objective.ms_ssim_weight:
         alike = ms_ssim(
             _in_range(coded.picture), pictures, data_range=1.0, size_average=False, win_size=7
@@ -65,15 +66,12 @@ def terms_of(
     return Terms(loss, bpp, mse)
 
 
-def weights_of(saliency: Tensor, floor: float) -> Tensor:
-    """(N, 1, H, W): how much errors count: from `floor` to 1 of the map, divided by their mean."""
-    weights = floor + (1 - floor) * saliency
-    return weights / weights.mean((1, 2, 3), keepdim=True)
-
-
-def coarse(saliency: Tensor) -> Tensor:
-    """(N, 1, H / 16, W / 16): what the encoder is told of a map (N, 1, H, W)."""
-    return functional.avg_pool2d(saliency, LATENT_STRIDE)
+def _seen(metric: Metric, pictures: Tensor, seen: Tensor, weights: Tensor | None) -> Tensor:
+    """(N,): the metric's distance, weighted where it tells places apart."""
+    if weights is None or not isinstance(metric, LpipsComp):
+        return metric.distance(pictures, seen)
+    metric.check(pictures, seen)
+    return (metric.distance_map(pictures, seen) * weights[:, 0]).mean((1, 2))
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
@@ -81,5 +79,17 @@ def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def _in_range(pictures: Tensor) -> Tensor:
+    clipped: Tensor = _InRange.apply(pictures)  # type: ignore[no-untyped-call]
+    return clipped
+
+
+class _InRange(torch.autograd.Function):
     """Clipped to [0, 1], with the gradient as if it were not."""
-    return pictures + (pictures.clamp(0, 1) - pictures).detach()
+
+    @staticmethod
+    def forward(ctx: Any, pictures: Tensor) -> Tensor:
+        return pictures.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]

@@ -59,7 +59,7 @@ class Photographs:
     """Pictures of which crops are drawn: anywhere, mirrored, transposed, and reduced where the
     picture is large enough.
 
-    pictures : (C, H, W) uint8 each: red, green, blue, and a map of saliency where there is one.
+    pictures : (3, H, W) uint8 each; or (4, H, W) with a map of saliency, 255 for the most.
     """
 
     def __init__(self, pictures: Sequence[Tensor], crop: int) -> None:
@@ -69,11 +69,16 @@ class Photographs:
         self.crop = crop
         area = torch.tensor([float(each[0].numel()) for each in self.pictures])
         self._often = area**GROWS
+        self._saliency = torch.tensor(
+            [float(each[3].float().mean()) / 255 if len(each) > 3 else 0 for each in self.pictures]
+        )
 
-    def draw(self, count: int, chance: torch.Generator) -> Tensor:
-        """(count, C, crop, crop) float32 in [0, 1]."""
+    def draw(self, count: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Crops, (count, C, crop, crop) float32 in [0, 1], and (count,) the mean saliency of the
+        pictures that they are of."""
         drawn = torch.multinomial(self._often, count, replacement=True, generator=chance)
-        return torch.stack([self._part(self.pictures[int(at)], chance) for at in drawn])
+        parts = torch.stack([self._part(self.pictures[int(at)], chance) for at in drawn])
+        return parts, self._saliency[drawn]
 
     def _part(self, picture: Tensor, chance: torch.Generator) -> Tensor:
         height, width = picture.shape[1:]
@@ -88,7 +93,7 @@ class Photographs:
         if side != self.crop:
             part = functional.interpolate(
                 part[None], (self.crop, self.crop), mode="bilinear", antialias=True
-            )[0]
+            )[0].clamp(0, 1)
         if mirror < 0.5:
             part = part.flip(2)
         part = part.transpose(1, 2) if turn < 0.5 else part

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from perceptual.codec.beginning import begin
+from perceptual.codec.importance import importance_of, weights_of
 from perceptual.codec.network import (
     HIGHEST_LAMBDA,
     HYPER_STRIDE,
@@ -27,7 +28,7 @@ from perceptual.codec.network import (
     along_rate,
 )
 from perceptual.codec.training.flat import Flat
-from perceptual.codec.training.objective import coarse, terms_of
+from perceptual.codec.training.objective import terms_of
 from perceptual.codec.training.pictures import Photographs
 from perceptual.codec.training.settings import Progress, Settings, Tell, Watched
 from perceptual.metric import Metric
@@ -39,10 +40,13 @@ SAVED_EVERY_S = 180.0
 TOLD_EVERY = 100
 BEGUN_FROM = 400
 """Crops from which the network begins."""
-BROADER = 2
-"""Times as wide as in training are the crops from which it begins."""
 WATCHED_PRICES = (0.0013, 0.0045, 0.0125, 0.035, 0.1)
+GUIDED = 0.8
+"""Share of crops whose map of saliency counts, where there are maps: the codec must do without."""
 SEED_STEP, MOST_PROCESSES = 2**40, 2**12
+
+
+Keep = Callable[[CodecNetwork, int], None]
 
 
 class Stopped(Exception):
@@ -63,9 +67,11 @@ class Run:
         shape: Shape = Shape(),  # noqa: B008
         start: dict[str, Tensor] | None = None,
         metric: Metric | None = None,
+        keep: Keep = lambda network, step: None,
     ) -> None:
         self.settings = settings
         self.metric = metric
+        self.keep = keep
         self.checkpoint = checkpoint
         self.photographs = Photographs(train, settings.crop)
         self.watched = watched
@@ -80,8 +86,8 @@ class Run:
         else:
             chance = torch.Generator().manual_seed(settings.seed)
             side = settings.crop // 2
-            crops = Photographs(train, settings.crop).draw(BEGUN_FROM, chance)[:, :3]
-            begin(self.network, crops[:, :, :side, :side], seed=settings.seed)
+            crops, _ = self.photographs.draw(BEGUN_FROM, chance)
+            begin(self.network, crops[:, :3, :side, :side], seed=settings.seed)
         self.where = distributed.device()
         self.network.to(self.where)
         self.flat = Flat(self.network)
@@ -108,7 +114,7 @@ class Run:
             now = time.monotonic()
             is_last = self.step == self.settings.steps
             looks = self.step % self.settings.watched_every == 0 or is_last
-            if self.step % TOLD_EVERY == 0 or looks:
+            if self.step % TOLD_EVERY == 0 or looks or self.is_to_stop:
                 watched = self._watch() if looks and distributed.is_first() else ()
                 loss, bpp, mse, length = (seen / count).tolist()
                 psnr = -10 * math.log10(max(mse, 1e-12))
@@ -123,6 +129,9 @@ class Run:
             if now - saved_at > SAVED_EVERY_S or is_last or self.is_to_stop:
                 self._save()
                 saved_at = now
+            if (looks or self.is_to_stop) and distributed.is_first():
+                with self._averaged():
+                    self.keep(self.network, self.step)
             if self.is_to_stop and not is_last:
                 raise Stopped
         with torch.no_grad():
@@ -138,18 +147,23 @@ class Run:
         chance = torch.Generator().manual_seed(base)
         noise = torch.Generator(self.where).manual_seed(base)
         share = settings.batch // distributed.count()
-        drawn = self.photographs.draw(share, chance).to(self.where)
-        pictures, saliency = drawn[:, :3], drawn[:, 3:] if drawn.shape[1] > 3 else None
+        drawn, mean = (each.to(self.where) for each in self.photographs.draw(share, chance))
+        pictures, weights, told = drawn[:, :3], None, None
+        if settings.objective.saliency:
+            weights = weights_of(drawn[:, 3:], settings.objective.saliency_floor, mean)
+            is_guided = torch.rand(share, generator=chance) < GUIDED
+            weights = weights.where(is_guided.to(self.where)[:, None, None, None], 1.0)
+            told = importance_of(weights)
         prices = self._prices(share, chance).to(self.where)
         self.flat.gradient.zero_()
         coded = self.network(
             pictures,
             along_rate(prices.log()),
-            None if saliency is None else coarse(saliency),
+            told,
             bf16=settings.bf16,
             generator=noise,
         )
-        terms = terms_of(settings.objective, coded, pictures, prices, self.metric, saliency)
+        terms = terms_of(settings.objective, coded, pictures, prices, self.metric, weights)
         terms.loss.mean().backward()  # type: ignore[no-untyped-call]
         self.flat.average()
         length = self.flat.shorten(settings.longest_gradient)
