@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from perceptual.codec.exact import FIRST_LOG2_SCALE, LEVELS, LEVELS_AN_OCTAVE
 
-TOTAL = 2**20
+TOTAL = 2**22
 """Of the counts of a table."""
 REACH = 5.0
 """How many standard deviations a table goes at least."""

@@ -60,7 +60,7 @@ def terms_of(
         )
         distortion = distortion + objective.ms_ssim_weight * (1 - alike)
     if objective.charbonnier_weight:
-        penalty = PEAK * (error.square() + CHARBONNIER).sqrt()
+        penalty = PEAK * ((error.square() + CHARBONNIER).sqrt() - CHARBONNIER**0.5)
         distortion = distortion + objective.charbonnier_weight * _mean(penalty, weights)
     loss = (bpp + prices * distortion) / prices.sqrt()
     return Terms(loss, bpp, mse)

@@ -17,7 +17,8 @@ class Objective:
     """What counts as distortion, beside 255^2 MSE, and where.
 
     metric : of `perceptual.metric`, whose distance counts `metric_weight` times; "" for none.
-    ms_ssim_weight : of 1 - MS-SSIM.   charbonnier_weight : of 255 sqrt(error^2 + 10^-6), its mean.
+    ms_ssim_weight : of 1 - MS-SSIM.   charbonnier_weight : of the
+        mean of 255 (sqrt(error^2 + 10^-6) - 10^-3).
     saliency : the file of a network that finds salient objects, or "" for none. With it, errors
         count by how salient their place is, and the encoder is told (`network.Guide`).
     saliency_floor : how much errors count where nothing is salient, against 1 where all is; the

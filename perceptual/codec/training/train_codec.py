@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from perceptual.codec.network import CodecNetwork
+from perceptual.codec.network import CodecNetwork, Shape
 from perceptual.codec.training.pictures import held_out, photographs, read
 from perceptual.codec.training.run import Keep, Run
 from perceptual.codec.training.settings import CannotTrain, Settings, Tell
@@ -38,6 +38,7 @@ def train(
     settings: Settings,
     *,
     folder: Path,
+    shape: Shape = Shape(),  # noqa: B008
     start: CodecNetwork | None = None,
     tell: Tell = lambda progress: None,
     keep: Keep = lambda network, step: None,
@@ -45,7 +46,8 @@ def train(
     """Train the codec; returns it with its averaged weights.
 
     folders : of photographs.   folder : where it keeps what it needs to go on.
-    start : the network to begin from, instead of principal components.
+    start : the network to begin from, instead of principal components.   shape : of the network,
+        where none is given.
     keep : called with the averaged network, in the first process, when it was watched and when the
         training ends or is stopped.
 
@@ -66,6 +68,7 @@ def train(
         pictures,
         [read(file) for file in watched],
         folder / CHECKPOINT,
+        shape=shape if start is None else start.shape,
         start=None if start is None else start.state_dict(),
         metric=metric,
         keep=keep,
