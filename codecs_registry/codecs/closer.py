@@ -32,7 +32,12 @@ class Closer:
     name = "closer"
     label = "Closer"
     extension = ".clo"
-    knob = Knob(low=LOWEST_LAMBDA, high=HIGHEST_LAMBDA, scale="log")
+    knob = Knob(
+        low=LOWEST_LAMBDA,
+        high=HIGHEST_LAMBDA,
+        scale="log",
+        curve=((0.0008, 0.12), (0.003, 0.27), (0.0125, 0.5), (0.05, 1.1), (0.2, 2.2)),
+    )
     memory_per_pixel = 300
 
     def version(self) -> str:
