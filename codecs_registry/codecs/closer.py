@@ -3,9 +3,15 @@ one's own."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codecs_registry.codecs.base import (
     CodecUnavailable,
@@ -19,14 +25,18 @@ from codecs_registry.codecs.checks import check_size
 from perceptual.codec.container import LARGEST_SIDE, BadBitstream
 from perceptual.codec.model import BUNDLED_FILE, InvalidModel, LearnedCodec
 from perceptual.codec.network import HIGHEST_LAMBDA, LOWEST_LAMBDA
+from perceptual.saliency import Saliency, SaliencyUnavailable, default_file
 
 VARIABLE = "CLOSER_CODEC_MODEL"
 """Of the environment: the file of another model."""
+MAPS_KEPT = 2
 
 
 class Closer:
     """The learned codec. Its setting is lambda, the price of distortion in bits: the loss that it
     was trained for is bits per pixel + lambda * 255^2 * MSE, whatever else counted as distortion.
+
+    A model that was trained with maps of saliency gets one of each picture.
     """
 
     name = "closer"
@@ -41,11 +51,14 @@ class Closer:
     memory_per_pixel = 300
 
     def version(self) -> str:
-        return f"Closer codec, model {_model().digest[:12]}"
+        model, saliency = _model(), _saliency()
+        guided = "" if saliency is None else f", saliency {saliency.digest[:12]}"
+        return f"Closer codec 1, model {model.digest[:12]}{guided}"
 
     def unavailable(self) -> str:
         try:
             _model()
+            _saliency()
         except CodecUnavailable as error:
             return str(error)
         return ""
@@ -56,7 +69,10 @@ class Closer:
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_setting(self.knob, setting)
         check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
-        return _model().encode(pixels, setting)
+        saliency = _saliency()
+        return _model().encode(
+            pixels, setting, None if saliency is None else _map(saliency, pixels)
+        )
 
     def decode(self, bitstream: bytes) -> Pixels:
         try:
@@ -79,6 +95,37 @@ def _model() -> LearnedCodec:
         raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
 
 
+def _saliency() -> Saliency | None:
+    """The network for maps, where the model takes any."""
+    if _model().card.saliency_floor is None:
+        return None
+    try:
+        return _loaded_saliency(default_file())
+    except SaliencyUnavailable as error:
+        raise CodecUnavailable(str(error)) from None
+
+
 @lru_cache(maxsize=2)
 def _loaded(file: Path, changed: int) -> LearnedCodec:
     return LearnedCodec.load(file)
+
+
+@lru_cache(maxsize=2)
+def _loaded_saliency(file: Path) -> Saliency:
+    return Saliency(file)
+
+
+_maps: OrderedDict[tuple[str, str], NDArray[np.float32]] = OrderedDict()
+_maps_lock = Lock()
+
+
+def _map(saliency: Saliency, pixels: Pixels) -> NDArray[np.float32]:
+    """A picture's map. The last few are kept: a rate search encodes one picture many times."""
+    key = saliency.digest, hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    with _maps_lock:
+        if key not in _maps:
+            _maps[key] = saliency.map(pixels)
+            while len(_maps) > MAPS_KEPT:
+                _maps.popitem(last=False)
+        _maps.move_to_end(key)
+        return _maps[key]

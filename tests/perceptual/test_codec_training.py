@@ -61,12 +61,15 @@ def test_training_makes_the_loss_smaller(folder: Path, tmp_path: Path) -> None:
     )
     train([folder], settings, folder=tmp_path, shape=SMALL, tell=told.append)
     first, last = (each for each in told if each.watched)
-    price = [each.price for each in first.watched]
-    losses = [
-        sum((w.bpp + p * 255**2 * 10 ** (-w.psnr / 10)) / p**0.5 for w, p in zip(told, price))
-        for told in (first.watched, last.watched)
-    ]
-    assert losses[1] < losses[0]
+    assert _loss(last) < _loss(first)
+
+
+def _loss(told: Progress) -> float:
+    """Of what is held out, over all its lambdas."""
+    return sum(
+        (each.bpp + each.price * 255**2 * 10 ** (-each.psnr / 10)) / each.price**0.5
+        for each in told.watched
+    )
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(folder: Path, tmp_path: Path) -> None:

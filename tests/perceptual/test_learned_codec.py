@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -255,10 +256,8 @@ def test_a_file_cut_anywhere_is_told(cut: float) -> None:
 def test_a_forged_file_ends_in_a_picture_or_an_error(coded: bytes, width: int, height: int) -> None:
     codec = small_codec()
     data = container.write(container.Header(codec.digest, width, height, 4000), coded)
-    try:
+    with contextlib.suppress(BadBitstream):
         assert codec.decode(data).shape == (height, width, 3)
-    except BadBitstream:
-        pass
 
 
 def test_a_file_of_another_model_says_so() -> None:
