@@ -33,8 +33,8 @@ MAPS_KEPT = 2
 
 
 class Closer:
-    """The learned codec. Its setting is lambda, the price of distortion in bits: the loss that it
-    was trained for is bits per pixel + lambda * 255^2 * MSE, whatever else counted as distortion.
+    """The learned codec. Its setting is a quality from 0 to 100 along the logarithm of lambda, the
+    price of distortion in bits, from the least to the greatest that it was trained for.
 
     A model that was trained with maps of saliency gets one of each picture.
     """
@@ -43,12 +43,23 @@ class Closer:
     label = "Closer"
     extension = ".clo"
     knob = Knob(
-        low=LOWEST_LAMBDA,
-        high=HIGHEST_LAMBDA,
-        scale="log",
-        curve=((0.0008, 0.12), (0.003, 0.27), (0.0125, 0.5), (0.05, 1.1), (0.2, 2.2)),
+        low=0.0,
+        high=100.0,
+        curve=(
+            (0.0, 0.145),
+            (10.38, 0.198),
+            (19.03, 0.263),
+            (26.64, 0.342),
+            (35.02, 0.44),
+            (43.84, 0.564),
+            (52.57, 0.716),
+            (62.36, 0.909),
+            (73.31, 1.15),
+            (85.78, 1.46),
+            (100.0, 1.87),
+        ),
     )
-    memory_per_pixel = 300
+    memory_per_pixel = 120
 
     def version(self) -> str:
         model, saliency = _model(), _saliency()
@@ -64,21 +75,25 @@ class Closer:
         return ""
 
     def settings(self, setting: float) -> dict[str, Setting]:
-        return {"lambda": setting}
+        return {"quality": setting, "lambda": _price(setting)}
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_setting(self.knob, setting)
         check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
         saliency = _saliency()
-        return _model().encode(
-            pixels, setting, None if saliency is None else _map(saliency, pixels)
-        )
+        told = None if saliency is None else _map(saliency, pixels)
+        return _model().encode(pixels, _price(setting), told)
 
     def decode(self, bitstream: bytes) -> Pixels:
         try:
             return _model().decode(bitstream)
         except BadBitstream as error:
             raise DecodeFailed(f"this is not a file that {self.label} can read: {error}") from error
+
+
+def _price(quality: float) -> float:
+    """Lambda."""
+    return LOWEST_LAMBDA * (HIGHEST_LAMBDA / LOWEST_LAMBDA) ** (quality / 100)
 
 
 def _model() -> LearnedCodec:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -41,6 +42,7 @@ BUNDLED_FILE = Path(str(files("perceptual") / "weights" / "closer-codec.safetens
 KEPT_WHOLE = ("log2_step.table", "hyper_mean.table", "hyper_log2_scale.table", "deviation")
 """Of the weights, those that are not stored in half precision."""
 WIDTHS, COUNTS, LENGTHS = "exact.widths", "exact.counts", "exact.lengths"
+WORTH = 6 / math.log(2)
 FARTHEST = 2**20
 """Of symbols: values beyond are cut off, and none occurs in a picture."""
 
@@ -60,6 +62,7 @@ class Card:
     name: str
     shape: Shape = field(default_factory=Shape)
     saliency_floor: float | None = None
+    thrift: float = 0.0
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,6 +94,7 @@ class LearnedCodec:
         counts = tensors[COUNTS].numpy()
         ends = np.cumsum(tensors[LENGTHS].numpy())
         self._tables = Tables(np.split(counts, ends[:-1]))
+        self._saved = torch.from_numpy(self._tables.saved)
         self.network = CodecNetwork(card.shape)
         own = {name: value.float() for name, value in tensors.items() if "exact." not in name}
         self.network.load_state_dict(own)
@@ -147,7 +151,7 @@ class LearnedCodec:
             left = (whole(part[0]) - of_step.mean) / step_width
             if kept is not None:
                 left = left * kept[s][0]
-            symbols, levels = _coded(left.round(), of_step.level)
+            symbols, levels = _coded(self._nearest(left, of_step.level), of_step.level)
             writer.write(_flat(symbols), _flat(levels))
             before = of_step.mean + symbols * step_width
         return container.write(container.Header(self.digest, width, height, rate), writer.bytes())
@@ -170,6 +174,23 @@ class LearnedCodec:
         picture = tiles.synthesised(self.network, y, shares_of(header.rate))
         shown = picture[:, : header.height, : header.width]
         return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
+
+    def _nearest(self, left: Tensor, level: Tensor) -> Tensor:
+        """Whole numbers for what is left, in steps: the nearest, or the next towards 0 where that
+        saves more bits than the error that it adds is worth.
+
+        For a value of an orthonormal transform that is quantised with the step which is best for
+        its lambda, lambda * 255^2 * MSE grows by 6 / ln 2 bits for a squared error of one step
+        (`beginning`); a network is near to one. The last of `card.thrift` of that is counted.
+        """
+        nearest = left.round()
+        size = nearest.abs()
+        if not self.card.thrift:
+            return nearest
+        at = size.clamp_max(self._saved.shape[1] - 1).long()
+        saved = self._saved[level, at]
+        worth = WORTH / self.card.thrift * (2 * (left.abs() - size) + 1)
+        return torch.where((size > 0) & (saved > worth), nearest - nearest.sign(), nearest)
 
     def _importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
         """(1, 1, h, w): what the guide is told."""
@@ -229,8 +250,8 @@ def _checked(pixels: Pixels) -> tuple[int, int]:
 
 
 def _samples(pixels: Pixels) -> Tensor:
-    """(1, 3, H, W) uint8."""
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    """(1, 3, H, W) uint8, a copy: the array may be one that cannot be written to."""
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
 
 
 def _continued(picture: Tensor) -> Tensor:

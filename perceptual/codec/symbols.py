@@ -59,7 +59,11 @@ def _normal(low: float, high: float, scale: float) -> float:
 
 
 class Tables:
-    """The range coder's models of each level."""
+    """The range coder's models of each level.
+
+    saved : (LEVELS, n) float32, how many bits each value from 1 on takes more than the next towards
+        0, by level and size of the value; larger values count as the last. Of level 0, none.
+    """
 
     def __init__(self, counts: Sequence[Counts]) -> None:
         if len(counts) != LEVELS - 1:
@@ -72,6 +76,12 @@ class Tables:
                 raise ValueError("a table's counts must be 1 or more and have the known sum")
             shares = (whole / TOTAL).astype(np.float32)
             self.models.append(constriction.stream.model.Categorical(shares, perfect=False))
+        most = max(self.reach)
+        self.saved = np.zeros((LEVELS, most + 1), np.float32)
+        for level, each in enumerate(counts, 1):
+            steps = -np.diff(np.log2(each[:-1].astype(np.float64)))
+            self.saved[level] = steps[-1]
+            self.saved[level, 1 : len(steps) + 1] = steps
         self.bit = constriction.stream.model.Categorical(_EVEN, perfect=False)
 
 
