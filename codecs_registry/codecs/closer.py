@@ -4,6 +4,7 @@ one's own."""
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import OrderedDict
 from functools import lru_cache
@@ -23,8 +24,8 @@ from codecs_registry.codecs.base import (
 )
 from codecs_registry.codecs.checks import check_size
 from perceptual.codec.container import LARGEST_SIDE, BadBitstream
+from perceptual.codec.exact import GREATEST_PRICE, LEAST_PRICE
 from perceptual.codec.model import BUNDLED_FILE, InvalidModel, LearnedCodec
-from perceptual.codec.network import HIGHEST_LAMBDA, LOWEST_LAMBDA
 from perceptual.saliency import Saliency, SaliencyUnavailable, default_file
 
 VARIABLE = "CLOSER_CODEC_MODEL"
@@ -34,7 +35,7 @@ MAPS_KEPT = 2
 
 class Closer:
     """The learned codec. Its setting is a quality from 0 to 100 along the logarithm of lambda, the
-    price of distortion in bits, from the least to the greatest that it was trained for.
+    price of distortion in bits, from the least to the greatest at which it codes.
 
     A model that was trained with maps of saliency gets one of each picture.
     """
@@ -75,7 +76,8 @@ class Closer:
         return ""
 
     def settings(self, setting: float) -> dict[str, Setting]:
-        return {"quality": setting, "lambda": _price(setting)}
+        thrift = _model().card.thrift
+        return {"quality": setting, "lambda": _price(setting), "thrift": thrift}
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_setting(self.knob, setting)
@@ -93,7 +95,8 @@ class Closer:
 
 def _price(quality: float) -> float:
     """Lambda."""
-    return LOWEST_LAMBDA * (HIGHEST_LAMBDA / LOWEST_LAMBDA) ** (quality / 100)
+    price = LEAST_PRICE * math.exp(quality / 100 * math.log(GREATEST_PRICE / LEAST_PRICE))
+    return min(max(price, LEAST_PRICE), GREATEST_PRICE)
 
 
 def _model() -> LearnedCodec:

@@ -3,7 +3,7 @@
     0   3   "CLO"
     3   1   version of the format, 1
     4   4   the first bytes of the model's SHA-256
-    8   2   width    10  2  height    12  2  rate, 0 to 8192 along log lambda
+    8   2   width    10  2  height    12  2  rate, 0 to 8192 along log lambda, and on to 10240
     14  4   CRC-32 of all the rest
     18      coded values: 32-bit words
 
@@ -16,7 +16,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from perceptual.codec.exact import HIGHEST_RATE
+from perceptual.codec.exact import FINEST_RATE
 
 MAGIC, VERSION = b"CLO", 1
 LARGEST_SIDE = 2**16 - 1
@@ -60,6 +60,6 @@ def read(data: bytes) -> tuple[Header, bytes]:
     (check,) = _CHECK.unpack_from(data, _BEFORE.size)
     if zlib.crc32(data[SIZE:], zlib.crc32(data[: _BEFORE.size])) != check:
         raise BadBitstream("it was altered or cut short: its check sum is wrong")
-    if not (width and height and rate <= HIGHEST_RATE):
+    if not (width and height and rate <= FINEST_RATE):
         raise BadBitstream("its header is broken")
     return Header(digest.hex(), width, height, rate), data[SIZE:]

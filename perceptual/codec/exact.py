@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,10 @@ LARGEST = 2**22
 RATE_STEPS = 1024
 """Between two knots of a table along lambda."""
 HIGHEST_RATE = (KNOTS - 1) * RATE_STEPS
+"""Of the network. Beyond, its steps are made finer, by half for every RATE_STEPS."""
+FINEST_RATE = HIGHEST_RATE + 2 * RATE_STEPS
+LEAST_PRICE, GREATEST_PRICE = LOWEST_LAMBDA / 8, HIGHEST_LAMBDA * 16
+"""Between which pictures can be coded; the network knows those from LOWEST_ to HIGHEST_LAMBDA."""
 LEVELS_AN_OCTAVE = 8
 HIGHEST_LOG2_SCALE = 7
 FIRST_LOG2_SCALE = LEAST_LOG2_SCALE + 0.25
@@ -49,16 +54,24 @@ class NotExact(ValueError):
 
 
 def rate_of(price: float) -> int:
-    """The place of a lambda between the first knot and the last, from 0 to HIGHEST_RATE."""
+    """The place of a lambda: from 0 to HIGHEST_RATE between the first knot and the last, and on to
+    FINEST_RATE where steps are finer than the network's; four times lambda halves them.
+
+    Raises ValueError unless it is from LEAST_PRICE to GREATEST_PRICE.
+    """
+    if not LEAST_PRICE <= price <= GREATEST_PRICE:
+        raise ValueError(f"lambda is from {LEAST_PRICE:g} to {GREATEST_PRICE:g}, not {price:g}")
     low, high = math.log(LOWEST_LAMBDA), math.log(HIGHEST_LAMBDA)
     at = (math.log(price) - low) / (high - low)
-    return round(min(max(at, 0.0), 1.0) * HIGHEST_RATE)
+    finer = max(math.log2(price / HIGHEST_LAMBDA), 0.0) / 2
+    return round(min(max(at, 0.0), 1.0) * HIGHEST_RATE) + round(finer * RATE_STEPS)
 
 
 def shares_of(rate: int) -> Tensor:
     """(1, KNOTS): the share of each knot at a place, as networks take it."""
     knots = torch.arange(KNOTS, dtype=torch.float32)
-    shares: Tensor = (1 - (rate / RATE_STEPS - knots).abs()).clamp_min(0)
+    place = min(rate, HIGHEST_RATE) / RATE_STEPS
+    shares: Tensor = (1 - (place - knots).abs()).clamp_min(0)
     return shares[None]
 
 
@@ -107,7 +120,11 @@ class ExactEntropy:
 
     def width(self, rate: int) -> Tensor:
         """(C, 1, 1): the steps of the quantiser, in 2^-BITS of whitened latents."""
-        return _between(self.widths, rate).clamp_min(1)[:, None, None]
+        halvings, share = divmod(max(rate - HIGHEST_RATE, 0), RATE_STEPS)
+        # Straight between one half and the next: no power is taken, and this fraction is exact.
+        finer = float(Fraction(2 * RATE_STEPS - share, 2 * RATE_STEPS << halvings))
+        width: Tensor = (_between(self.widths, rate) * finer).floor().clamp_min(1)
+        return width[:, None, None]
 
     def begin(self, hyper: Tensor, rate: int) -> Tensor:
         """The state (S, 2 h, 2 w) for hyper latents (C, h, w), in 2^-BITS."""
@@ -117,7 +134,8 @@ class ExactEntropy:
     def step(self, s: int, state: Tensor, before: Tensor | None, rate: int) -> tuple[Tensor, Told]:
         """The next state, and what is told of step s."""
         state, mean, log2_scale = self.steps[s](state, before, rate)
-        log2_scale = log2_scale - self.log2_widths(rate)[:, None, None]
+        log2_width = self.log2_widths(rate) - max(rate - HIGHEST_RATE, 0) * (ONE // RATE_STEPS)
+        log2_scale = log2_scale - log2_width[:, None, None]
         return state, Told(mean, _levels(log2_scale))
 
     def join(self, parts: list[Tensor]) -> Tensor:
@@ -141,8 +159,7 @@ def _levels(log2_scale: Tensor) -> Tensor:
 
 def _between(table: Tensor, rate: int) -> Tensor:
     """A table's row at a place between two knots, rounded down to a whole number."""
-    if not 0 <= rate <= HIGHEST_RATE:
-        raise ValueError(f"a rate is from 0 to {HIGHEST_RATE}, not {rate}")
+    rate = min(rate, HIGHEST_RATE)
     knot = min(rate // RATE_STEPS, KNOTS - 2)
     share = rate - knot * RATE_STEPS
     return ((table[knot] * (RATE_STEPS - share) + table[knot + 1] * share) / RATE_STEPS).floor()

@@ -30,7 +30,7 @@ from perceptual.codec import container, tiles
 from perceptual.codec.container import BadBitstream
 from perceptual.codec.exact import ExactEntropy, NotExact, exact_widths, rate_of, shares_of, whole
 from perceptual.codec.importance import importance_of, weights_of
-from perceptual.codec.network import HYPER_STRIDE, CodecNetwork, Shape
+from perceptual.codec.network import HYPER_STRIDE, LOWEST_LAMBDA, CodecNetwork, Shape
 from perceptual.codec.symbols import BadSymbols, Reader, Tables, Writer, make_counts
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -43,6 +43,8 @@ KEPT_WHOLE = ("log2_step.table", "hyper_mean.table", "hyper_log2_scale.table", "
 """Of the weights, those that are not stored in half precision."""
 WIDTHS, COUNTS, LENGTHS = "exact.widths", "exact.counts", "exact.lengths"
 WORTH = 6 / math.log(2)
+"""Bits for a squared error of one step: by how much lambda * 255^2 * MSE grows where a value of an
+orthonormal transform is quantised with the step that is best for its lambda (`beginning`)."""
 FARTHEST = 2**20
 """Of symbols: values beyond are cut off, and none occurs in a picture."""
 
@@ -56,13 +58,14 @@ class Card:
     """What a codec's file says of it.
 
     saliency_floor : how much places that are not salient counted in training; None if all counted
-        alike.   trained_on, results : free of form.
+        alike.   thrift : how much a bit saved by rounding towards the mean counts against the error
+        that this adds; the encoder alone uses it.   trained_on, results : free of form.
     """
 
     name: str
     shape: Shape = field(default_factory=Shape)
     saliency_floor: float | None = None
-    thrift: float = 0.0
+    thrift: float = 0.25
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
 
@@ -121,11 +124,13 @@ class LearnedCodec:
     ) -> bytes:
         """A picture as a whole file; the same picture and price give the same bytes.
 
-        pixels : sides of 1 to 65535.   price : lambda, from LOWEST_LAMBDA to HIGHEST_LAMBDA.
+        pixels : sides of 1 to 65535.   price : lambda, from LEAST_PRICE to GREATEST_PRICE. Where
+            the network's end, from LOWEST_LAMBDA to HIGHEST_LAMBDA, more is rounded to the mean, or
+            steps are finer.
         saliency : (H, W) in [0, 1]; None: all places count alike.
 
-        Raises ValueError if the picture is of another form or too large, or if there is a map and
-        the codec was not trained with any.
+        Raises ValueError if the picture is of another form or too large, if lambda is out of
+        range, or if there is a map and the codec was not trained with any.
         """
         height, width = _checked(pixels)
         rate = rate_of(price)
@@ -143,6 +148,7 @@ class LearnedCodec:
         state = exact.begin(symbols * 2**14 + of_hyper.mean, rate)
 
         step_width = exact.width(rate)
+        worth = WORTH * min(price / LOWEST_LAMBDA, 1.0)
         parts = self.network.split(y)
         kept = None if keep is None else self.network.split(keep)
         before = None
@@ -151,7 +157,8 @@ class LearnedCodec:
             left = (whole(part[0]) - of_step.mean) / step_width
             if kept is not None:
                 left = left * kept[s][0]
-            symbols, levels = _coded(self._nearest(left, of_step.level), of_step.level)
+            nearest = self._nearest(left, of_step.level, worth)
+            symbols, levels = _coded(nearest, of_step.level)
             writer.write(_flat(symbols), _flat(levels))
             before = of_step.mean + symbols * step_width
         return container.write(container.Header(self.digest, width, height, rate), writer.bytes())
@@ -175,22 +182,18 @@ class LearnedCodec:
         shown = picture[:, : header.height, : header.width]
         return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
 
-    def _nearest(self, left: Tensor, level: Tensor) -> Tensor:
+    def _nearest(self, left: Tensor, level: Tensor, worth: float) -> Tensor:
         """Whole numbers for what is left, in steps: the nearest, or the next towards 0 where that
         saves more bits than the error that it adds is worth.
 
-        For a value of an orthonormal transform that is quantised with the step which is best for
-        its lambda, lambda * 255^2 * MSE grows by 6 / ln 2 bits for a squared error of one step
-        (`beginning`); a network is near to one. The last of `card.thrift` of that is counted.
+        worth : bits for a squared error of one step.
         """
         nearest = left.round()
         size = nearest.abs()
-        if not self.card.thrift:
-            return nearest
-        at = size.clamp_max(self._saved.shape[1] - 1).long()
-        saved = self._saved[level, at]
-        worth = WORTH / self.card.thrift * (2 * (left.abs() - size) + 1)
-        return torch.where((size > 0) & (saved > worth), nearest - nearest.sign(), nearest)
+        saved = self._saved[level, size.clamp_max(self._saved.shape[1] - 1).long()]
+        added = 2 * (left.abs() - size) + 1
+        is_thrifty = (size > 0) & (saved * self.card.thrift > worth * added)
+        return torch.where(is_thrifty, nearest - nearest.sign(), nearest)
 
     def _importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
         """(1, 1, h, w): what the guide is told."""

@@ -40,8 +40,8 @@ from tests.perceptual.codecs import (
 )
 
 ROOT = Path(__file__).parents[2]
-prices = st.floats(math.log(LOWEST_LAMBDA), math.log(HIGHEST_LAMBDA)).map(
-    lambda at: min(max(math.exp(at), LOWEST_LAMBDA), HIGHEST_LAMBDA)
+prices = st.floats(math.log(exact.LEAST_PRICE), math.log(exact.GREATEST_PRICE)).map(
+    lambda at: min(max(math.exp(at), exact.LEAST_PRICE), exact.GREATEST_PRICE)
 )
 
 
@@ -79,7 +79,7 @@ def test_any_picture_at_any_rate_comes_back_in_its_size_and_again_the_same(
 
 def test_what_is_decoded_is_what_the_network_makes_of_the_rounded_values() -> None:
     network = small_network().half().float()
-    codec = LearnedCodec(Card("small", SMALL), _tensors(small_file()))
+    codec = LearnedCodec(Card("small", SMALL, thrift=0.0), _tensors(small_file()))
     for price in (0.001, 0.02, 0.2):
         rate = along_rate(torch.tensor([math.log(price)]))
         with torch.no_grad():
@@ -96,10 +96,25 @@ def test_what_is_decoded_is_what_the_network_makes_of_the_rounded_values() -> No
 
 def test_more_bits_make_a_better_picture() -> None:
     codec = small_codec()
-    files = [codec.encode(photograph(), price) for price in (0.0008, 0.005, 0.03, 0.2)]
+    prices = (0.0001, 0.0008, 0.005, 0.03, 0.2, 0.8, 3.2)
+    files = [codec.encode(photograph(), price) for price in prices]
     assert sorted(map(len, files)) == list(map(len, files))
     quality = [psnr_db(codec.decode(data), photograph()) for data in files]
     assert quality == sorted(quality)
+
+
+def test_thrift_saves_more_than_it_costs() -> None:
+    """Beside a smaller lambda, which saves as much."""
+    tensors = _tensors(small_file())
+    plain, thrifty = (
+        LearnedCodec(Card("small", SMALL, thrift=thrift), tensors) for thrift in (0.0, 0.25)
+    )
+    data = thrifty.encode(photograph(), 0.01)
+    assert len(data) < len(plain.encode(photograph(), 0.01))
+    others = (plain.encode(photograph(), price) for price in np.geomspace(0.01, 0.001, 60))
+    cheaper = next(other for other in others if len(other) <= len(data))
+    kept, lost = (psnr_db(plain.decode(each), photograph()) for each in (data, cheaper))
+    assert kept > lost
 
 
 IN_ANOTHER_PROCESS = """
@@ -377,7 +392,7 @@ def test_weights_have_a_mean_of_one_over_the_picture() -> None:
 # Along lambda.
 
 
-@given(price=prices)
+@given(price=st.floats(LOWEST_LAMBDA, HIGHEST_LAMBDA))
 def test_tables_are_straight_between_knots(price: float) -> None:
     shares = along_rate(torch.tensor([math.log(price)]))[0]
     assert float(shares.sum()) == pytest.approx(1, abs=1e-5)
