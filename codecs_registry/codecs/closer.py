@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from codecs_registry.codecs.base import (
     CodecUnavailable,
     DecodeFailed,
+    EncodeFailed,
     Knob,
     Pixels,
     Setting,
     check_setting,
 )
 from codecs_registry.codecs.checks import check_size
-from perceptual.codec.container import LARGEST_SIDE, BadBitstream
+from perceptual.codec.container import LARGEST_PICTURE, LARGEST_SIDE, BadBitstream
 from perceptual.codec.exact import GREATEST_PRICE, LEAST_PRICE
 from perceptual.codec.model import BUNDLED_FILE, InvalidModel, LearnedCodec
 from perceptual.saliency import Saliency, SaliencyUnavailable, default_file
@@ -82,6 +83,8 @@ class Closer:
     def encode(self, pixels: Pixels, setting: float) -> bytes:
         check_setting(self.knob, setting)
         check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
+        if pixels.shape[0] * pixels.shape[1] > LARGEST_PICTURE:
+            raise EncodeFailed(f"{self.label} takes at most {LARGEST_PICTURE} pixels")
         saliency = _saliency()
         told = None if saliency is None else _map(saliency, pixels)
         return _model().encode(pixels, _price(setting), told)

@@ -20,6 +20,8 @@ from perceptual.codec.exact import FINEST_RATE
 
 MAGIC, VERSION = b"CLO", 1
 LARGEST_SIDE = 2**16 - 1
+LARGEST_PICTURE = 2**27
+"""Pixels: a few forged bytes must not ask for all the memory of a machine."""
 _BEFORE = struct.Struct("<3sB4sHHH")
 _CHECK = struct.Struct("<I")
 SIZE = _BEFORE.size + _CHECK.size
@@ -62,4 +64,6 @@ def read(data: bytes) -> tuple[Header, bytes]:
         raise BadBitstream("it was altered or cut short: its check sum is wrong")
     if not (width and height and rate <= FINEST_RATE):
         raise BadBitstream("its header is broken")
+    if width * height > LARGEST_PICTURE:
+        raise BadBitstream(f"{width} x {height} pixels are more than {LARGEST_PICTURE}")
     return Header(digest.hex(), width, height, rate), data[SIZE:]

@@ -249,6 +249,10 @@ def _checked(pixels: Pixels) -> tuple[int, int]:
         raise ValueError(
             f"sides must be 1 to {container.LARGEST_SIDE} pixels, not {width} x {height}"
         )
+    if height * width > container.LARGEST_PICTURE:
+        raise ValueError(
+            f"a picture has at most {container.LARGEST_PICTURE} pixels, not {width} x {height}"
+        )
     return height, width
 
 

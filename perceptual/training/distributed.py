@@ -20,6 +20,8 @@ def begin() -> None:
     """Join the processes of a launcher, if this one was started by one."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
         # A process may be held up for long: by others of its machine, or by who stopped it.
+        if torch.cuda.is_available():
+            torch.cuda.set_device(device())
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=LONGEST_WAIT)
 

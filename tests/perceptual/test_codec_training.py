@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from perceptual.codec.training.train_codec import train
 from perceptual.metric import Metric
 from tests.perceptual.codecs import SMALL, as_tensor, photograph
 
+ROOT = Path(__file__).parents[2]
 QUICK = Settings(
     steps=6, batch=2, crop=64, warm_up=2, held_out=1, watched_every=3, bf16=False, averaged_over=5
 )
@@ -104,6 +107,38 @@ def test_a_finished_training_goes_on_with_more_steps_and_another_objective(
     )
     train([folder], more, folder=tmp_path, shape=SMALL, tell=told.append)
     assert [each.step for each in told] == [9]
+
+
+IN_TWO_PROCESSES = """
+import hashlib, sys
+from pathlib import Path
+from perceptual.codec.training.train_codec import train
+from perceptual.training import distributed
+from tests.perceptual.codecs import SMALL
+from tests.perceptual.test_codec_training import QUICK, state
+distributed.begin()
+network = train([Path(sys.argv[1])], QUICK, folder=Path(sys.argv[2]), shape=SMALL)
+print(distributed.count(), hashlib.sha256(state(network)).hexdigest())
+distributed.end()
+"""
+
+
+def test_two_processes_end_with_one_codec(folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(IN_TWO_PROCESSES)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run = subprocess.run(
+        [sys.executable, *launcher, str(script), str(folder), str(tmp_path / "work")],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    first, second = run.stdout.split("\n")[:2]
+    assert first == second
+    assert first.startswith("2 ")
 
 
 def test_broken_checkpoints_are_begun_anew(folder: Path, tmp_path: Path) -> None:

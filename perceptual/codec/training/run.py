@@ -250,7 +250,8 @@ class Run:
         if not self.checkpoint.exists():
             return None
         try:
-            saved = torch.load(io.BytesIO(self.checkpoint.read_bytes()), weights_only=True)
+            file = io.BytesIO(self.checkpoint.read_bytes())
+            saved = torch.load(file, map_location="cpu", weights_only=True)
         except Exception:  # whatever torch raises for half a file: begin anew
             return None
         return saved if saved.get("identity") == self.identity() else None
