@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -133,6 +134,17 @@ class LearnedCodec:
         range, or if there is a map and the codec was not trained with any.
         """
         height, width = _checked(pixels)
+        with _one_thread():
+            return self._encode(pixels, price, saliency, height, width)
+
+    def _encode(
+        self,
+        pixels: Pixels,
+        price: float,
+        saliency: NDArray[np.float32] | None,
+        height: int,
+        width: int,
+    ) -> bytes:
         rate = rate_of(price)
         whole_picture = _continued(_samples(pixels))
         told = None if saliency is None else self._importance(saliency, (height, width))
@@ -174,11 +186,12 @@ class LearnedCodec:
             raise BadBitstream(
                 f"it was made by another model ({header.digest}) than this ({self.digest[:8]})"
             )
-        try:
-            y = self._read(Reader(self._tables, coded), header)
-        except BadSymbols as error:
-            raise BadBitstream(str(error)) from None
-        picture = tiles.synthesised(self.network, y, shares_of(header.rate))
+        with _one_thread():
+            try:
+                y = self._read(Reader(self._tables, coded), header)
+            except BadSymbols as error:
+                raise BadBitstream(str(error)) from None
+            picture = tiles.synthesised(self.network, y, shares_of(header.rate))
         shown = picture[:, : header.height, : header.width]
         return np.ascontiguousarray(shown.permute(1, 2, 0).numpy())
 
@@ -221,6 +234,18 @@ class LearnedCodec:
             decoded.append(before)
         reader.finish()
         return (exact.join(decoded) / 2**14).float()[None]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have this thread's operators use no other: the same sums however many cores there are, and no
+    waiting for one another where others use them too, which is slower by far."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _coded(symbols: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:

@@ -245,6 +245,20 @@ def test_bits_that_no_encoder_made_end_in_values_or_an_error(words: list[int]) -
     assert len(values) == 3 * LEVELS
 
 
+def test_the_number_of_threads_changes_nothing_and_is_as_before() -> None:
+    codec, before = small_codec(), torch.get_num_threads()
+    made = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            data = codec.encode(photograph(), 0.02)
+            made.append((data, codec.decode(data).tobytes()))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert made[0] == made[1]
+
+
 # What is refused.
 
 
