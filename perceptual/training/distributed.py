@@ -7,16 +7,23 @@ so that all take the same step. Alone, nothing of this does anything.
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+LONGEST_WAIT = timedelta(days=1)
+
 
 def begin() -> None:
     """Join the processes of a launcher, if this one was started by one."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # A process may be held up for long: by others of its machine, or by who stopped it.
+        if torch.cuda.is_available():
+            torch.cuda.set_device(device())
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=LONGEST_WAIT)
 
 
 def end() -> None:
@@ -24,9 +31,20 @@ def end() -> None:
         dist.destroy_process_group()
 
 
+def wait() -> None:
+    """Until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def rank() -> int:
     """This process's number, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_first() -> bool:

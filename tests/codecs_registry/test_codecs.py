@@ -74,6 +74,7 @@ MAGIC = {
     "avif": (4, b"ftypavif"),
     "avif-svt": (4, b"ftypavif"),
     "bpg-x265": (0, b"BPG\xfb"),
+    "closer": (0, b"CLO\x01"),
     "heic": (4, b"ftyphei"),
     "jpeg": (0, b"\xff\xd8\xff"),
     "jpeg2000": (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n"),

@@ -1,0 +1,152 @@
+"""Closer's learned codec (docs/learned-codec.md), by the model that comes with Closer or one of
+one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecs_registry.codecs.base import (
+    CodecUnavailable,
+    DecodeFailed,
+    EncodeFailed,
+    Knob,
+    Pixels,
+    Setting,
+    check_setting,
+)
+from codecs_registry.codecs.checks import check_size
+from perceptual.codec.container import LARGEST_PICTURE, LARGEST_SIDE, BadBitstream
+from perceptual.codec.exact import GREATEST_PRICE, LEAST_PRICE
+from perceptual.codec.model import BUNDLED_FILE, InvalidModel, LearnedCodec
+from perceptual.saliency import Saliency, SaliencyUnavailable, default_file
+
+VARIABLE = "CLOSER_CODEC_MODEL"
+"""Of the environment: the file of another model."""
+MAPS_KEPT = 2
+
+
+class Closer:
+    """The learned codec. Its setting is a quality from 0 to 100 along the logarithm of lambda, the
+    price of distortion in bits, from the least to the greatest at which it codes.
+
+    A model that was trained with maps of saliency gets one of each picture.
+    """
+
+    name = "closer"
+    label = "Closer"
+    extension = ".clo"
+    knob = Knob(
+        low=0.0,
+        high=100.0,
+        curve=(
+            (0.0, 0.0729),
+            (19.85, 0.098),
+            (26.91, 0.141),
+            (32.66, 0.198),
+            (38.55, 0.278),
+            (44.97, 0.398),
+            (52.17, 0.584),
+            (60.87, 0.884),
+            (71.84, 1.37),
+            (85.08, 2.13),
+            (100.0, 3.21),
+        ),
+    )
+    memory_per_pixel = 120
+
+    def version(self) -> str:
+        model, saliency = _model(), _saliency()
+        guided = "" if saliency is None else f", saliency {saliency.digest[:12]}"
+        return f"Closer codec 1, model {model.digest[:12]}{guided}"
+
+    def unavailable(self) -> str:
+        try:
+            _model()
+            _saliency()
+        except CodecUnavailable as error:
+            return str(error)
+        return ""
+
+    def settings(self, setting: float) -> dict[str, Setting]:
+        thrift = _model().card.thrift
+        return {"quality": setting, "lambda": _price(setting), "thrift": thrift}
+
+    def encode(self, pixels: Pixels, setting: float) -> bytes:
+        check_setting(self.knob, setting)
+        check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
+        if pixels.shape[0] * pixels.shape[1] > LARGEST_PICTURE:
+            raise EncodeFailed(f"{self.label} takes at most {LARGEST_PICTURE} pixels")
+        saliency = _saliency()
+        told = None if saliency is None else _map(saliency, pixels)
+        return _model().encode(pixels, _price(setting), told)
+
+    def decode(self, bitstream: bytes) -> Pixels:
+        try:
+            return _model().decode(bitstream)
+        except BadBitstream as error:
+            raise DecodeFailed(f"this is not a file that {self.label} can read: {error}") from error
+
+
+def _price(quality: float) -> float:
+    """Lambda."""
+    price = LEAST_PRICE * math.exp(quality / 100 * math.log(GREATEST_PRICE / LEAST_PRICE))
+    return min(max(price, LEAST_PRICE), GREATEST_PRICE)
+
+
+def _model() -> LearnedCodec:
+    """The model, loaded once for each file. Raises CodecUnavailable, saying how to get one."""
+    file = Path(os.environ.get(VARIABLE) or BUNDLED_FILE)
+    try:
+        return _loaded(file, file.stat().st_mtime_ns)
+    except OSError:
+        raise CodecUnavailable(
+            f"its model {file} is missing: train one (manage.py train_codec), and name its file in "
+            f"{VARIABLE}"
+        ) from None
+    except InvalidModel as error:
+        raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
+
+
+def _saliency() -> Saliency | None:
+    """The network for maps, where the model takes any."""
+    if _model().card.saliency_floor is None:
+        return None
+    try:
+        return _loaded_saliency(default_file())
+    except SaliencyUnavailable as error:
+        raise CodecUnavailable(str(error)) from None
+
+
+@lru_cache(maxsize=2)
+def _loaded(file: Path, changed: int) -> LearnedCodec:
+    return LearnedCodec.load(file)
+
+
+@lru_cache(maxsize=2)
+def _loaded_saliency(file: Path) -> Saliency:
+    return Saliency(file)
+
+
+_maps: OrderedDict[tuple[str, str], NDArray[np.float32]] = OrderedDict()
+_maps_lock = Lock()
+
+
+def _map(saliency: Saliency, pixels: Pixels) -> NDArray[np.float32]:
+    """A picture's map. The last few are kept: a rate search encodes one picture many times."""
+    key = saliency.digest, hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    with _maps_lock:
+        if key not in _maps:
+            _maps[key] = saliency.map(pixels)
+            while len(_maps) > MAPS_KEPT:
+                _maps.popitem(last=False)
+        _maps.move_to_end(key)
+        return _maps[key]

@@ -1,0 +1,1 @@
+"""The learned codec (docs/learned-codec.md)."""
