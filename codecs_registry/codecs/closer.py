@@ -10,6 +10,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,18 @@ from codecs_registry.codecs.base import (
     check_setting,
 )
 from codecs_registry.codecs.checks import check_size
-from perceptual.codec.container import LARGEST_PICTURE, LARGEST_SIDE, BadBitstream
-from perceptual.codec.exact import GREATEST_PRICE, LEAST_PRICE
-from perceptual.codec.model import BUNDLED_FILE, InvalidModel, LearnedCodec
+from perceptual.codec.card import (
+    BUNDLED_FILE,
+    GREATEST_PRICE,
+    LEAST_PRICE,
+    Card,
+    InvalidModel,
+    read,
+)
 from perceptual.saliency import Saliency, SaliencyUnavailable, default_file
+
+if TYPE_CHECKING:  # PyTorch takes seconds to load, and whoever codes by others needs none
+    from perceptual.codec.model import LearnedCodec
 
 VARIABLE = "CLOSER_CODEC_MODEL"
 """Of the environment: the file of another model."""
@@ -64,23 +73,24 @@ class Closer:
     memory_per_pixel = 120
 
     def version(self) -> str:
-        model, saliency = _model(), _saliency()
+        (_, digest), saliency = _told(), _saliency()
         guided = "" if saliency is None else f", saliency {saliency.digest[:12]}"
-        return f"Closer codec 1, model {model.digest[:12]}{guided}"
+        return f"Closer codec 1, model {digest[:12]}{guided}"
 
     def unavailable(self) -> str:
         try:
-            _model()
             _saliency()
         except CodecUnavailable as error:
             return str(error)
         return ""
 
     def settings(self, setting: float) -> dict[str, Setting]:
-        thrift = _model().card.thrift
-        return {"quality": setting, "lambda": _price(setting), "thrift": thrift}
+        card, _ = _told()
+        return {"quality": setting, "lambda": _price(setting), "thrift": card.thrift}
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
+        from perceptual.codec.container import LARGEST_PICTURE, LARGEST_SIDE
+
         check_setting(self.knob, setting)
         check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
         if pixels.shape[0] * pixels.shape[1] > LARGEST_PICTURE:
@@ -90,6 +100,8 @@ class Closer:
         return _model().encode(pixels, _price(setting), told)
 
     def decode(self, bitstream: bytes) -> Pixels:
+        from perceptual.codec.container import BadBitstream
+
         try:
             return _model().decode(bitstream)
         except BadBitstream as error:
@@ -102,11 +114,11 @@ def _price(quality: float) -> float:
     return min(max(price, LEAST_PRICE), GREATEST_PRICE)
 
 
-def _model() -> LearnedCodec:
-    """The model, loaded once for each file. Raises CodecUnavailable, saying how to get one."""
-    file = Path(os.environ.get(VARIABLE) or BUNDLED_FILE)
+def _told() -> tuple[Card, str]:
+    """The model's card and digest. Raises CodecUnavailable, saying how to get a model."""
+    file = _file()
     try:
-        return _loaded(file, file.stat().st_mtime_ns)
+        return _read(file, file.stat().st_mtime_ns)
     except OSError:
         raise CodecUnavailable(
             f"its model {file} is missing: train one (manage.py train_codec), and name its file in "
@@ -116,9 +128,24 @@ def _model() -> LearnedCodec:
         raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
 
 
+def _model() -> LearnedCodec:
+    """The model, loaded once for each file. Raises CodecUnavailable."""
+    _told()
+    file = _file()
+    try:
+        return _loaded(file, file.stat().st_mtime_ns)
+    except InvalidModel as error:
+        raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
+
+
+def _file() -> Path:
+    return Path(os.environ.get(VARIABLE) or BUNDLED_FILE)
+
+
 def _saliency() -> Saliency | None:
     """The network for maps, where the model takes any."""
-    if _model().card.saliency_floor is None:
+    card, _ = _told()
+    if card.saliency_floor is None:
         return None
     try:
         return _loaded_saliency(default_file())
@@ -127,7 +154,15 @@ def _saliency() -> Saliency | None:
 
 
 @lru_cache(maxsize=2)
+def _read(file: Path, changed: int) -> tuple[Card, str]:
+    stored = read(file)
+    return stored.card, stored.digest
+
+
+@lru_cache(maxsize=2)
 def _loaded(file: Path, changed: int) -> LearnedCodec:
+    from perceptual.codec.model import LearnedCodec
+
     return LearnedCodec.load(file)
 
 

@@ -14,15 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perceptual.codec.network import (
-    HIGHEST_LAMBDA,
-    KNOTS,
-    LOWEST_LAMBDA,
-    UNSHUFFLE,
-    Block,
-    Blocks,
-    CodecNetwork,
-)
+from perceptual.codec.card import HIGHEST_LAMBDA, LOWEST_LAMBDA
+from perceptual.codec.network import KNOTS, UNSHUFFLE, Block, Blocks, CodecNetwork
 
 LEAST_DEVIATION = 1e-3
 

@@ -19,11 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perceptual.codec.network import (
+from perceptual.codec.card import (
+    GREATEST_PRICE,
     HIGHEST_LAMBDA,
+    LEAST_PRICE,
+    LOWEST_LAMBDA,
+)
+from perceptual.codec.network import (
     KNOTS,
     LEAST_LOG2_SCALE,
-    LOWEST_LAMBDA,
     AlongRate,
     CodecNetwork,
     Residual,
@@ -40,8 +44,6 @@ RATE_STEPS = 1024
 HIGHEST_RATE = (KNOTS - 1) * RATE_STEPS
 """Of the network. Beyond, its steps are made finer, by half for every RATE_STEPS."""
 FINEST_RATE = HIGHEST_RATE + 2 * RATE_STEPS
-LEAST_PRICE, GREATEST_PRICE = LOWEST_LAMBDA / 8, HIGHEST_LAMBDA * 16
-"""Between which pictures can be coded; the network knows those from LOWEST_ to HIGHEST_LAMBDA."""
 LEVELS_AN_OCTAVE = 8
 HIGHEST_LOG2_SCALE = 7
 FIRST_LOG2_SCALE = LEAST_LOG2_SCALE + 0.25

@@ -10,36 +10,40 @@ because machines might not agree on them, and a card of what made it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from importlib.resources import files
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from perceptual.codec import container, tiles
+from perceptual.codec.card import (
+    FORMAT,
+    LOWEST_LAMBDA,
+    METADATA,
+    Card,
+    InvalidModel,
+    Stored,
+    digest_of,
+    read,
+)
 from perceptual.codec.container import BadBitstream
 from perceptual.codec.exact import ExactEntropy, NotExact, exact_widths, rate_of, shares_of, whole
 from perceptual.codec.importance import importance_of, weights_of
-from perceptual.codec.network import HYPER_STRIDE, LOWEST_LAMBDA, CodecNetwork, Shape
+from perceptual.codec.network import HYPER_STRIDE, CodecNetwork
 from perceptual.codec.symbols import BadSymbols, Reader, Tables, Writer, make_counts
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """(H, W, 3), uint8, sRGB."""
 
-FORMAT = 1
-METADATA = "closer_codec"
-BUNDLED_FILE = Path(str(files("perceptual") / "weights" / "closer-codec.safetensors"))
 KEPT_WHOLE = ("log2_step.table", "hyper_mean.table", "hyper_log2_scale.table", "deviation")
 """Of the weights, those that are not stored in half precision."""
 WIDTHS, COUNTS, LENGTHS = "exact.widths", "exact.counts", "exact.lengths"
@@ -48,27 +52,6 @@ WORTH = 6 / math.log(2)
 orthonormal transform is quantised with the step that is best for its lambda (`beginning`)."""
 FARTHEST = 2**20
 """Of symbols: values beyond are cut off, and none occurs in a picture."""
-
-
-class InvalidModel(ValueError):
-    """A file holds no codec that this program can load; the message says why."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a codec's file says of it.
-
-    saliency_floor : how much places that are not salient counted in training; None if all counted
-        alike.   thrift : how much a bit saved by rounding towards the mean counts against the error
-        that this adds; the encoder alone uses it.   trained_on, results : free of form.
-    """
-
-    name: str
-    shape: Shape = field(default_factory=Shape)
-    saliency_floor: float | None = None
-    thrift: float = 0.25
-    trained_on: Mapping[str, Any] = field(default_factory=dict)
-    results: Mapping[str, Any] = field(default_factory=dict)
 
 
 def to_bytes(network: CodecNetwork, card: Card) -> bytes:
@@ -94,7 +77,7 @@ class LearnedCodec:
 
     def __init__(self, card: Card, tensors: Mapping[str, Tensor]) -> None:
         self.card = card
-        self.digest = _digest(card, tensors)
+        self.digest = digest_of(card, {name: each.numpy() for name, each in tensors.items()})
         counts = tensors[COUNTS].numpy()
         ends = np.cumsum(tensors[LENGTHS].numpy())
         self._tables = Tables(np.split(counts, ends[:-1]))
@@ -108,13 +91,9 @@ class LearnedCodec:
     @staticmethod
     def load(file: str | Path) -> LearnedCodec:
         """The codec in a file of `to_bytes`. Raises InvalidModel if there is none in it."""
+        stored = read(file)
         try:
-            with safe_open(str(file), "pt") as stored:
-                card = _card(stored.metadata() or {}, file)
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return LearnedCodec(card, tensors)
-        except (OSError, SafetensorError) as error:
-            raise InvalidModel(f"{file} is no codec's file: {error}") from None
+            return LearnedCodec(stored.card, _tensors(stored))
         except (KeyError, RuntimeError, NotExact) as error:
             reason = str(error).splitlines()[-1].strip()
             raise InvalidModel(f"{file} holds another codec than is known: {reason}") from None
@@ -236,6 +215,10 @@ class LearnedCodec:
         return (exact.join(decoded) / 2**14).float()[None]
 
 
+def _tensors(stored: Stored) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Have this thread's operators use no other: the same sums however many cores there are, and no
@@ -292,25 +275,3 @@ def _continued(picture: Tensor) -> Tensor:
     rows = torch.arange(-(-height // HYPER_STRIDE) * HYPER_STRIDE).clamp_max(height - 1)
     columns = torch.arange(-(-width // HYPER_STRIDE) * HYPER_STRIDE).clamp_max(width - 1)
     return picture[:, :, rows][:, :, :, columns]
-
-
-def _digest(card: Card, tensors: Mapping[str, Tensor]) -> str:
-    found = hashlib.sha256(json.dumps([FORMAT, asdict(card.shape)]).encode())
-    for name, value in sorted(tensors.items()):
-        found.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
-        found.update(value.contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
-def _card(metadata: Mapping[str, str], file: str | Path) -> Card:
-    if METADATA not in metadata:
-        raise InvalidModel(f"{file} is no codec's file: it says nothing of one")
-    try:
-        told = json.loads(metadata[METADATA])
-        if told.pop("format") != FORMAT:
-            raise InvalidModel(f"{file} is of another format than {FORMAT}, which is known")
-        return Card(**told | {"shape": Shape(**told["shape"])})
-    except InvalidModel:
-        raise
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise InvalidModel(f"{file} says of its codec what is not known: {error}") from None

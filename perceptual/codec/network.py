@@ -26,42 +26,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LOWEST_LAMBDA, HIGHEST_LAMBDA = 0.0008, 0.2
-"""Of the loss  bits per pixel + lambda * 255^2 * MSE."""
+from perceptual.codec.card import HIGHEST_LAMBDA, LOWEST_LAMBDA, STEPS, Shape
+
 KNOTS = 9
 """Places on log lambda at which tables have values; between two, they are straight lines."""
 UNSHUFFLE, LATENT_STRIDE, STATE_STRIDE, HYPER_STRIDE = 4, 16, 32, 64
-STEPS = 4
 ORDER = (0, 3, 1, 2)
 """In step s, group g of the channels shows place g XOR ORDER[s] of each 2x2: the one across first,
 which tells most of the other two."""
 LEAST_LOG2_SCALE = -3.5
 """In quantisation steps; a value with a smaller scale is the mean but for one time in 10^7."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How large the network is.
-
-    fine, middle, coarse : channels at strides 4, 8 and 16; `coarse` is also the latents'.
-    inside_coarse : channels within a block at stride 16; elsewhere they are as many as outside.
-    fine_blocks, ... : residual blocks at each, in the analysis and in the synthesis.
-    state : channels of what the probabilities are made from.   hyper : of the hyper latents.
-    """
-
-    fine: int = 64
-    middle: int = 128
-    coarse: int = 256
-    inside_coarse: int = 192
-    fine_blocks: int = 2
-    middle_blocks: int = 3
-    coarse_blocks: int = 3
-    state: int = 192
-    hyper: int = 64
-
-    def __post_init__(self) -> None:
-        if self.coarse % STEPS:
-            raise ValueError(f"the latents' channels must be a multiple of {STEPS}")
 
 
 def along_rate(log_lambda: Tensor) -> Tensor:
@@ -276,7 +250,7 @@ class CodecNetwork(nn.Module):
     places: Tensor
     back: Tensor
 
-    def __init__(self, shape: Shape = Shape()) -> None:
+    def __init__(self, shape: Shape = Shape()) -> None:  # noqa: B008  (frozen)
         super().__init__()
         self.shape = shape
         self.analysis, self.synthesis = Analysis(shape), Synthesis(shape)

@@ -15,7 +15,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from perceptual.codec.network import LATENT_STRIDE, CodecNetwork, Shape
+from perceptual.codec.card import Shape
+from perceptual.codec.network import LATENT_STRIDE, CodecNetwork
 
 SIDE = 96
 """Latents: 1536 pixels, a tile's side without what is around it."""

@@ -1,15 +1,17 @@
-"""Every process of Closer and every command loads all pages and tasks first: what that takes."""
+"""Every process of Closer and every command loads all pages, tasks and codecs first."""
 
 import subprocess
 import sys
 
-HEAVY = ("altair", "av", "imagecodecs", "onnxruntime", "pyarrow", "scipy.linalg", "scipy.special")
+HEAVY = ("altair", "onnxruntime", "pyarrow", "scipy.linalg", "scipy.special", "torch", "vl_convert")
 LOADED = f"""
 import sys, django
 django.setup()
 import config.celery, config.urls
 config.celery.app.loader.import_default_modules()
-print(*(name for name in {(*HEAVY, "torch", "vl_convert")} if name in sys.modules))
+from codecs_registry.codecs import all_codecs
+for codec in all_codecs().values(): codec.unavailable()
+print(*(name for name in {HEAVY} if name in sys.modules))
 """
 
 

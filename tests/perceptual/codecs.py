@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from skimage import data
 
 from perceptual.codec.beginning import begin
-from perceptual.codec.model import Card, LearnedCodec, to_bytes
-from perceptual.codec.network import CodecNetwork, Shape
+from perceptual.codec.card import Card, Shape
+from perceptual.codec.model import LearnedCodec, to_bytes
+from perceptual.codec.network import CodecNetwork
 
 SMALL = Shape(
     fine=48,

@@ -16,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceptual.codec import container, exact, tiles
+from perceptual.codec.card import (
+    GREATEST_PRICE,
+    HIGHEST_LAMBDA,
+    LEAST_PRICE,
+    LOWEST_LAMBDA,
+    Card,
+    InvalidModel,
+)
 from perceptual.codec.container import BadBitstream
 from perceptual.codec.exact import BITS, HIGHEST_RATE, LEVELS, ONE, ExactEntropy, NotExact
 from perceptual.codec.importance import importance_of, weights_of
-from perceptual.codec.model import Card, InvalidModel, LearnedCodec
-from perceptual.codec.network import (
-    HIGHEST_LAMBDA,
-    KNOTS,
-    LOWEST_LAMBDA,
-    CodecNetwork,
-    along_rate,
-    bits_of,
-    places_of_steps,
-)
+from perceptual.codec.model import LearnedCodec
+from perceptual.codec.network import KNOTS, CodecNetwork, along_rate, bits_of, places_of_steps
 from perceptual.codec.symbols import TOTAL, BadSymbols, Reader, Tables, Writer, make_counts
 from tests.perceptual.codecs import (
     SMALL,
@@ -40,8 +40,8 @@ from tests.perceptual.codecs import (
 )
 
 ROOT = Path(__file__).parents[2]
-prices = st.floats(math.log(exact.LEAST_PRICE), math.log(exact.GREATEST_PRICE)).map(
-    lambda at: min(max(math.exp(at), exact.LEAST_PRICE), exact.GREATEST_PRICE)
+prices = st.floats(math.log(LEAST_PRICE), math.log(GREATEST_PRICE)).map(
+    lambda at: min(max(math.exp(at), LEAST_PRICE), GREATEST_PRICE)
 )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
-from perceptual.codec.model import Card, InvalidModel, LearnedCodec, to_bytes
+from perceptual.codec.card import Card, InvalidModel
+from perceptual.codec.model import LearnedCodec, to_bytes
 from perceptual.codec.training.run import Stopped
 from perceptual.codec.training.settings import CannotTrain, Objective, Progress, Settings
 from perceptual.codec.training.train_codec import train

@@ -18,15 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from perceptual.codec.beginning import begin
+from perceptual.codec.card import HIGHEST_LAMBDA, LOWEST_LAMBDA, Shape
 from perceptual.codec.importance import importance_of, weights_of
-from perceptual.codec.network import (
-    HIGHEST_LAMBDA,
-    HYPER_STRIDE,
-    LOWEST_LAMBDA,
-    CodecNetwork,
-    Shape,
-    along_rate,
-)
+from perceptual.codec.network import HYPER_STRIDE, CodecNetwork, along_rate
 from perceptual.codec.training.flat import Flat
 from perceptual.codec.training.objective import terms_of
 from perceptual.codec.training.pictures import Photographs

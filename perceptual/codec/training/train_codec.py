@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from perceptual.codec.network import CodecNetwork, Shape
+from perceptual.codec.card import Shape
+from perceptual.codec.network import CodecNetwork
 from perceptual.codec.training.pictures import held_out, photographs, read
 from perceptual.codec.training.run import Keep, Run
 from perceptual.codec.training.settings import CannotTrain, Settings, Tell
