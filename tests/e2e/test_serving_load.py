@@ -40,9 +40,9 @@ FILLED = {
     "judgments_per_task": ANNOTATORS * 4 // 5 * 2 // TASKS,
 }
 BUDGETED = {
-    "judgments_per_annotator": 10,
+    "judgments_per_annotator": 12,
     "judgments_per_task": ANNOTATORS,
-    "budget": ANNOTATORS // 5 * 9,
+    "budget": ANNOTATORS // 5 * 11,
 }
 
 
@@ -175,7 +175,7 @@ def judge_while_killing(stack, campaigns: list[str], web: Web) -> dict[str, str]
                 *(web.kill_a_worker, web.kill_a_worker, web.kill_the_server),
                 *(web.kill_a_worker, web.restart_the_server),
             ):
-                threading.Event().wait(chance.uniform(0.3, 1.5))
+                threading.Event().wait(chance.uniform(0.1, 0.8))
                 done = [each.result() for each in running if each.done()]  # tells what went wrong
                 assert len(done) < ANNOTATORS, "too late to matter"
                 strike(chance)
