@@ -111,20 +111,27 @@ def _is_rate(stratum: str) -> bool:
         return False
 
 
+def by_rate(document: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Each stratum and its rows, by rate: a database keeps a document, but not its order."""
+    return [
+        (stratum, of["codecs"])
+        for stratum, of in sorted(document["strata"].items(), key=lambda each: float(each[0]))
+    ]
+
+
 def tables(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of each measure a table: `name`, `title`, `uncompressed`, `strata`, and `rows`: of each codec
-    its measure in each stratum, None where it has none there."""
-    strata = document["strata"]
-    by_place = {
-        (row["codec"], stratum): row for stratum, of in strata.items() for row in of["codecs"]
-    }
+    """Of each measure a table: `name`, `title`, `is_first` (see FIRST), `uncompressed`, `strata`,
+    and `rows`: of each codec its measure in each stratum, None where it has none there."""
+    strata = [stratum for stratum, _ in by_rate(document)]
+    by_place = {(row["codec"], stratum): row for stratum, rows in by_rate(document) for row in rows}
     codecs = sorted({codec for codec, _ in by_place})
     return [
         {
             "name": name,
             "title": MEASURES[name],
+            "is_first": name in FIRST,
             "uncompressed": document["uncompressed"][name],
-            "strata": list(strata),
+            "strata": strata,
             "rows": [
                 (codec, [_cell(by_place.get((codec, stratum)), name) for stratum in strata])
                 for codec in codecs
@@ -147,7 +154,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         "uncompressed photographs"
     )
     for table in tables(document):
-        if table["name"] not in FIRST:
+        if not table["is_first"]:
             continue
         uncompressed = table["uncompressed"]
         yield f"\n**{table['title']}**; uncompressed {interval(uncompressed)}\n"
@@ -155,8 +162,8 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield "|---" * (1 + len(table["strata"])) + "|"
         for codec, cells in table["rows"]:
             yield " | ".join([f"| {codec}", *map(cell, cells)]) + " |"
-    for stratum, of in document["strata"].items():
-        for row in of["codecs"]:
+    for stratum, rows in by_rate(document):
+        for row in rows:
             if row["n_off_target"]:
                 yield (
                     f"\n{row['codec']} at {stratum_title(stratum)}: {row['n_off_target']} of "

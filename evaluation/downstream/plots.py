@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from codecs_registry.plots import TEXT, codec_channels, svg
-from evaluation.downstream.document import FIRST, SHORT
+from evaluation.downstream.document import FIRST, SHORT, by_rate
 
 
 def downstream_plot(document: Mapping[str, Any], *, title: str = "") -> str | None:
@@ -51,8 +51,8 @@ def downstream_plot(document: Mapping[str, Any], *, title: str = "") -> str | No
 def _rows(document: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
     uncompressed = document["uncompressed"][name]["value"]
     is_first = True
-    for of in document["strata"].values():
-        for row in of["codecs"]:
+    for _, rows in by_rate(document):
+        for row in rows:
             value = row["measures"][name]["value"]
             if value is None:
                 continue

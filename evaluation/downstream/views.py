@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET, require_POST
 from codecs_registry.responses import download
 from evaluation.access import Role, in_project
 from evaluation.downstream import keeping
-from evaluation.downstream.document import BadDocument, read_document, tables
+from evaluation.downstream.document import BadDocument, by_rate, read_document, tables
 from evaluation.downstream.models import DownstreamEvaluation
-from projects.access import may, require
+from projects.access import require
 from projects.models import Project
 
 
@@ -79,7 +79,6 @@ def _listed(
     context = {
         "evaluations": project.downstream_evaluations.select_related("kept_by"),
         "form": form,
-        "may_upload": may(request.user, project, Role.RESEARCHER),
     }
     return render(request, "evaluation/downstream.html", context, status=status)
 
@@ -93,12 +92,14 @@ def evaluation(request: HttpRequest, evaluation_id: int) -> HttpResponse:
     from evaluation.downstream.plots import downstream_plot
 
     kept = _kept(request, evaluation_id, Role.VIEWER)
+    found = tables(kept.document)
     context = {
         "kept": kept,
         "document": kept.document,
         "plot": downstream_plot(kept.document),
-        "tables": tables(kept.document),
-        "may_remove": may(request.user, kept.project, Role.RESEARCHER),
+        "first": [table for table in found if table["is_first"]],
+        "others": [table for table in found if not table["is_first"]],
+        "strata": by_rate(kept.document),
     }
     return render(request, "evaluation/downstream_evaluation.html", context)
 

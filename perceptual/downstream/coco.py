@@ -178,8 +178,11 @@ def _annotation(found: Mapping[str, Any]) -> dict[str, Any]:
     box = [float(side) for side in found["bbox"]]
     if len(box) != 4:
         raise ValueError(f"annotation {found['id']}: a bbox has 4 numbers, not {len(box)}")
-    if not found["segmentation"]:
-        raise ValueError(f"annotation {found['id']}: its segmentation is empty")
+    if not _is_segmentation(found["segmentation"]):
+        raise ValueError(
+            f"annotation {found['id']}: its segmentation is neither polygons of three corners or "
+            "more nor run lengths"
+        )
     return {
         "id": int(found["id"]),
         "image_id": int(found["image_id"]),
@@ -189,6 +192,16 @@ def _annotation(found: Mapping[str, Any]) -> dict[str, Any]:
         "area": float(found["area"]),
         "segmentation": found["segmentation"],
     }
+
+
+def _is_segmentation(found: object) -> bool:
+    if isinstance(found, dict):
+        return isinstance(found.get("counts"), list | str) and len(found.get("size", ())) == 2
+    return (
+        isinstance(found, list)
+        and len(found) > 0
+        and all(isinstance(each, list) and len(each) >= 6 for each in found)
+    )
 
 
 def _check(
@@ -207,6 +220,7 @@ def _check(
         raise BadAnnotations(f"{file}: two images have one id")
     if len({each.file for each in photographs}) < len(photographs):
         raise BadAnnotations(f"{file}: two images have one file_name")
+    sizes = {each.number: (each.height, each.width) for each in photographs}
     known = {number for number, _ in categories}
     if len(known) < len(categories):
         raise BadAnnotations(f"{file}: two categories have one id")
@@ -215,3 +229,7 @@ def _check(
             raise BadAnnotations(f"{file}: annotation {each['id']} is of no image that it lists")
         if each["category_id"] not in known:
             raise BadAnnotations(f"{file}: annotation {each['id']} is of no category that it lists")
+        drawn = each["segmentation"]
+        # Others than the picture's would not be found out before the end, or never.
+        if isinstance(drawn, dict) and tuple(drawn["size"]) != sizes[each["image_id"]]:
+            raise BadAnnotations(f"{file}: annotation {each['id']} has run lengths of another size")

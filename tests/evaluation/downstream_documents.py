@@ -28,8 +28,8 @@ def a_document(**changes) -> dict:
         "measures": ["box_ap", "mean_iou"],
         "uncompressed": {"box_ap": a_measure(30.0), "mean_iou": a_measure(30.0)},
         "strata": {
-            "0.23": {"codecs": [a_row("avif", 26.4), a_row("jpeg", 18.6)]},
             "1.0": {"codecs": [a_row("avif", 29.1)]},
+            "0.23": {"codecs": [a_row("avif", 26.4), a_row("jpeg", 18.6)]},
         },
         "confidence": 0.95,
         "seed": 0,

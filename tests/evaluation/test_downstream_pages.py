@@ -9,7 +9,8 @@ from django.urls import reverse
 from evaluation.downstream.document import BadDocument, read_document
 from evaluation.models import DownstreamEvaluation
 from projects.access import default_project
-from projects.models import AuditEntry
+from projects.models import AuditEntry, Membership
+from projects.roles import Role
 from tests.evaluation.downstream_documents import a_document, downstream_evaluation
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,7 @@ def test_an_evaluation_has_its_tables_its_plot_and_its_file(as_researcher):
     assert "−11.4 [−9.0, −1.5]" in shown
     assert "<svg" in shown
     assert "yolox.onnx" in shown
+    assert shown.index(">0.23 bpp</th>") < shown.index(">1.0 bpp</th>")
     # JPEG was not measured at 1.0 bpp.
     assert '<td class="number">–</td>' in shown
     sent = as_researcher.get(reverse("downstream-json", args=[kept.id])).getvalue()
@@ -54,6 +56,16 @@ def test_results_of_another_machine_are_uploaded_once_and_removed(as_researcher)
     assert not DownstreamEvaluation.objects.exists()
     told = AuditEntry.objects.filter(action__contains="downstream").values_list("action", flat=True)
     assert sorted(told) == ["kept a downstream evaluation", "removed a downstream evaluation"]
+
+
+def test_who_may_only_look_is_shown_no_form(client, django_user_model):
+    viewer = django_user_model.objects.create_user("viewer")
+    Membership.objects.create(project=default_project(), user=viewer, role=Role.VIEWER)
+    client.force_login(viewer)
+    kept = downstream_evaluation(default_project())
+    assert "Upload</button>" not in client.get(reverse("downstream")).content.decode()
+    assert "Remove</button>" not in client.get(kept.get_absolute_url()).content.decode()
+    assert upload(client, json.dumps(a_document(seed=1)).encode()).status_code == 403
 
 
 def test_a_file_that_holds_no_results_is_refused_with_the_reason(as_researcher):

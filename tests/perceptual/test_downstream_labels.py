@@ -61,7 +61,13 @@ def test_of_labels_that_overlap_the_smaller_is_in_front_and_crowds_are_behind(fi
         (lambda d: d["annotations"][0].update(image_id=99), "of no image that it lists"),
         (lambda d: d["annotations"][0].update(category_id=99), "of no category that it lists"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2]), "a bbox has 4 numbers, not 2"),
-        (lambda d: d["annotations"][0].update(segmentation=[]), "segmentation is empty"),
+        (lambda d: d["annotations"][0].update(segmentation=[]), "annotation 0: .* run lengths"),
+        (lambda d: d["annotations"][0].update(segmentation=[[1, 2]]), "three corners"),
+        (lambda d: d["annotations"][0].update(segmentation={"size": 3}), "three corners"),
+        (
+            lambda d: d["annotations"][0].update(segmentation={"size": [9, 9], "counts": [81]}),
+            "of another size",
+        ),
         (lambda d: d["annotations"][0].update(bbox=3), r"labels|photographs"),
     ],
 )
