@@ -22,6 +22,7 @@ from codecs_registry.codecs import get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable
 from codecs_registry.pictures import UnreadablePicture, identify, read_picture, write_png
 from codecs_registry.rate_matched import encode_to_rates
+from codecs_registry.time_left import TimeLeft
 
 COLUMNS = (
     *("source", "codec", "version", "settings", "target_bpp", "actual_bpp", "bitstream"),
@@ -93,16 +94,18 @@ def encode_into_folder(
         (folder / name).unlink(missing_ok=True)
 
     budget = memory.budget_bytes() if memory_bytes is None else memory_bytes
+    time_left = TimeLeft(total - done)
     for rows in _make_all(owed, folder, jobs=jobs, memory_bytes=budget):
         with (folder / "manifest.part.csv").open("ab") as file:
             file.write(_csv_lines(_NOTED, rows))
         for row in rows:
             noted[row["bitstream"]] = row
             done += 1
+            time_left.did(1)
             note = f"  MISSED: {row['missed']}" if row["missed"] else ""
             progress(
                 f"[{done}/{total}] {row['source']} {row['codec']} "
-                f"{float(row['target_bpp']):g} bpp: {float(row['actual_bpp']):.4f}{note}"
+                f"{float(row['target_bpp']):g} bpp: {float(row['actual_bpp']):.4f}{note}{time_left}"
             )
 
     asked = [_bitstream(unit, target) for unit in wanted for target in unit.targets_bpp]

@@ -23,7 +23,7 @@ SECTIONS = (
     ("Studies", "studies", ("/studies/", "/imports/")),
     ("Images", "images", ("/images/",)),
     ("Rate-distortion", "rate-distortion", ()),
-    ("Codecs", "codecs", ()),
+    ("Codecs", "codecs", ("/codecs/",)),
     ("Metrics", "metrics", ("/metrics/",)),
 )
 

@@ -11,6 +11,7 @@ from annotation.counts import counts_of_campaign
 from annotation.models import Campaign
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
 from evaluation.api_models import ApiToken, KeptAnswer
+from evaluation.downstream.models import DownstreamEvaluation
 from evaluation.import_models import ImportedJudgments, ImportPreview
 from evaluation.metric_models import (
     DifferenceMap,
@@ -33,6 +34,7 @@ __all__ = [
     "ApiToken",
     "Delivery",
     "DifferenceMap",
+    "DownstreamEvaluation",
     "ImportPreview",
     "ImportedJudgments",
     "IntervalWidth",

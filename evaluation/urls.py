@@ -14,6 +14,7 @@ from evaluation import (
     watch_views,
     webhook_views,
 )
+from evaluation.downstream import views as downstream_views
 from evaluation.metric_api import Distance
 
 urlpatterns = [
@@ -93,6 +94,23 @@ urlpatterns = [
     path("imports/<int:import_id>/report.html", import_views.import_report, name="import-report"),
     path("imports/<int:import_id>/file", import_views.import_file, name="import-file"),
     path("imports/<int:import_id>/remove", import_views.remove_import, name="remove-import"),
+    path("codecs/downstream/", downstream_views.evaluations, name="downstream"),
+    path("codecs/downstream/upload", downstream_views.upload, name="downstream-upload"),
+    path(
+        "codecs/downstream/<int:evaluation_id>/",
+        downstream_views.evaluation,
+        name="downstream-evaluation",
+    ),
+    path(
+        "codecs/downstream/<int:evaluation_id>/results.json",
+        downstream_views.evaluation_json,
+        name="downstream-json",
+    ),
+    path(
+        "codecs/downstream/<int:evaluation_id>/remove",
+        downstream_views.remove,
+        name="downstream-remove",
+    ),
     path("metrics", metric_views.metrics, name="metrics"),
     path("metrics/bundled", metric_views.serve_bundled, name="serve-bundled"),
     path("metrics/rules/<str:population>", metric_views.set_rule, name="retraining-rule"),

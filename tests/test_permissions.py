@@ -23,6 +23,7 @@ from projects.access import default_project
 from projects.models import Membership, Project
 from projects.roles import Role
 from tests import factories
+from tests.evaluation.downstream_documents import downstream_evaluation
 from tests.metric_factories import metric, stored_version
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +80,10 @@ NEEDED = {
     "GET import-failing": RESEARCHER, "POST discard-import": SIGNED_IN,
     "GET import": VIEWER, "GET import-json": VIEWER, "GET import-report": VIEWER,
     "GET import-file": VIEWER, "POST remove-import": RESEARCHER,
+    # Of what machines saw, as its members keep it.
+    "GET downstream": SIGNED_IN, "POST downstream-upload": RESEARCHER,
+    "GET downstream-evaluation": VIEWER, "GET downstream-json": VIEWER,
+    "POST downstream-remove": RESEARCHER,
     # Of the metric that its judgments train.
     "GET metrics": VIEWER, "GET training": VIEWER, "GET metric": VIEWER, "GET metric-file": VIEWER,
     "GET metric-pairs": VIEWER, "GET hardest-picture": VIEWER,
@@ -157,7 +162,8 @@ PEOPLE = ("anonymous", "annotator", "stranger", "viewer", "researcher", "owner")
 # A stranger has a project of their own for them.
 OF_NEW_STUDIES = {"GET new-study", "POST upload", "POST plan-study", "GET collection-pictures",
                   "POST study-file", "POST open-study-file", "GET new-import", "POST new-import",
-                  "GET import-preview", "POST import-preview", "POST api-studies",
+                  "GET import-preview", "POST import-preview", "POST downstream-upload",
+                  "POST api-studies",
                   "POST api-collections", "POST api-plan", "POST api-imports",
                   "POST api-dry-run"}  # fmt: skip
 # Not found by those who may, too.
@@ -227,6 +233,7 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
         "slug": study.slug,
         "import_id": imported.id,
         "export_id": export.id,
+        "evaluation_id": downstream_evaluation(lab).id,
         "source_id": source.id,
         "reconstruction_id": made.id,
         "token": annotator.token,

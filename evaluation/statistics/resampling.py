@@ -48,24 +48,43 @@ def bootstrap_estimate(
     if n_boot < 1:
         raise ValueError(f"expected at least one bootstrap sample, found {n_boot}")
     value = float(statistic(sums.sum(axis=0)[None])[0])
+    # A sample may have no variation or no pairs, 0 / 0; its NaN is dealt with afterwards.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        enough = len(sums) >= FEWEST_RESAMPLED
+        values = statistic(_drawn_sums(sums, n_boot, rng)) if enough else np.empty(0)
+    return percentile_estimate(
+        value, values, n=n, n_clusters=len(sums), clusters=clusters, confidence=confidence
+    )
+
+
+def percentile_estimate(
+    value: float,
+    values: FloatArray,
+    *,
+    n: int,
+    n_clusters: int,
+    clusters: str,
+    confidence: float,
+) -> Estimate:
+    """A value with the interval that its bootstrap samples (b,) give it: see bootstrap_estimate.
+
+    For statistics that are no functions of sums; `drawn_times` draws their samples.
+    """
     method = f"percentile bootstrap over {clusters}"
-    if len(sums) < FEWEST_RESAMPLED:
+    if n_clusters < FEWEST_RESAMPLED:
         reason = (
             f"an interval over {clusters} needs {FEWEST_RESAMPLED} of them, and there "
-            f"{'is' if len(sums) == 1 else 'are'} {len(sums)}"
+            f"{'is' if n_clusters == 1 else 'are'} {n_clusters}"
         )
         return Estimate(value, None, None, n, method, reason)
-    # A sample may have no variation or no pairs, 0 / 0; its NaN is dealt with below.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = statistic(_drawn_sums(sums, n_boot, rng))
     defined = values[np.isfinite(values)]
-    if len(defined) < (1 - MOST_UNDEFINED) * n_boot:
+    if len(defined) < (1 - MOST_UNDEFINED) * len(values):
         reason = f"too many samples of the {clusters} leave the value undetermined"
         return Estimate(value, None, None, n, method, reason)
-    if n_boot > 1 and np.ptp(defined) < 1e-12:  # rounding apart
+    if len(values) > 1 and np.ptp(defined) < 1e-12:  # rounding apart
         reason = f"all {clusters} agree alike, so a bootstrap over them has nothing to vary"
         return Estimate(value, None, None, n, method, reason)
-    tail = expanded_tail(confidence, min(len(sums), MOST_CLUSTERS))
+    tail = expanded_tail(confidence, min(n_clusters, MOST_CLUSTERS))
     low, high = np.quantile(defined, [tail, 1 - tail])
     return Estimate(value, float(low), float(high), n, method)
 
@@ -92,11 +111,20 @@ def _sums_by_code(parts: FloatArray, code: IntArray, g: int) -> FloatArray:
 def _drawn_sums(sums: FloatArray, n_boot: int, rng: np.random.Generator) -> FloatArray:
     """(n_boot, s) sums over as many clusters as there are, drawn with return."""
     if len(sums) > MOST_CLUSTERS:
-        group = rng.permutation(len(sums)) % MOST_CLUSTERS
+        group = dealt(len(sums), rng)
         sums = _sums_by_code(sums, group, MOST_CLUSTERS)
-    g = len(sums)
+    return drawn_times(len(sums), n_boot, rng) @ sums
+
+
+def dealt(g: int, rng: np.random.Generator) -> IntArray:
+    """(g,) index of the group that each of g clusters is dealt into, MOST_CLUSTERS at most."""
+    return rng.permutation(g) % MOST_CLUSTERS
+
+
+def drawn_times(g: int, n_boot: int, rng: np.random.Generator) -> FloatArray:
+    """(n_boot, g) how often each of g clusters is among g that are drawn with return."""
     drawn = rng.integers(g, size=(n_boot, g), dtype=np.uint16)
     times = np.empty((n_boot, g))
     for sample, clusters in zip(times, drawn, strict=True):  # one bincount over all is slower
         sample[:] = np.bincount(clusters, minlength=g)
-    return times @ sums
+    return times

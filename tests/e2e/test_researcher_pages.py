@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("r
 PICTURES = os.environ.get("CLOSER_SCREENSHOTS")
 SIZES = {"desktop": (1440, 900), "laptop": (1280, 720)}
 LARGEST_PICTURE = 150_000  # bytes
+DOWNSTREAM = Path(__file__).parents[2] / "docs" / "downstream-coco32.json"
 
 STUDY = "/studies/{study}/"
 # What each page is called in docs/pages.md, and where it is.
@@ -42,6 +43,8 @@ PAGES = {
     "image": "/images/{image}/",
     "rate-distortion": "/rate-distortion",
     "codecs": "/codecs",
+    "downstream": "/codecs/downstream/",
+    "downstream-evaluation": "/codecs/downstream/{evaluation}/",
     "metrics": "/metrics",
     "projects": "/projects",
     "project": "/projects/lab/",
@@ -111,7 +114,15 @@ def slugs(demo: Stack) -> dict[str, object]:
     [(image,)] = demo.sql("SELECT id FROM codecs_registry_sourceimage ORDER BY name LIMIT 1")
     metrics = demo.sql("SELECT name FROM evaluation_metricversion")
     metric = metrics[0][0] if metrics else None
-    return {"study": study, "judged": judged, "image": image, "metric": metric}
+    evaluations = demo.sql("SELECT id FROM evaluation_downstreamevaluation")
+    evaluation = evaluations[0][0] if evaluations else None
+    return {
+        "study": study,
+        "judged": judged,
+        "image": image,
+        "metric": metric,
+        "evaluation": evaluation,
+    }
 
 
 def test_the_demo_leads_a_newcomer_to_ten_judged_pairs_and_to_results(demo, researcher, page):
@@ -255,6 +266,7 @@ def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page)
     """Nor scrolls sideways in the window of a laptop, or in half of one."""
     if PICTURES:  # else the metric would be looking at pictures while other tests time answers
         put_metric_in_service(demo, page)
+    upload_downstream(demo, page)
     found = {}
     named = slugs(demo)
     for name, path in (PAGES | (OF_THE_METRIC if PICTURES else {})).items():
@@ -302,6 +314,15 @@ def test_pages_of_what_somebody_made(demo, page, tmp_path):
     demo.sql_do("UPDATE auth_user SET is_superuser = true")
     page.goto(f"{demo.url}/audit")
     keep_picture(page, "audit-of-all")
+
+
+def upload_downstream(demo: Stack, page) -> None:
+    """What docs/downstream.md measured."""
+    page.goto(demo.url + PAGES["downstream"])
+    page.fill("[name=name]", "32 photographs of COCO")
+    page.set_input_files("[name=file]", DOWNSTREAM)
+    page.click("button >> text=Upload")
+    page.wait_for_selector("h1:has-text('32 photographs of COCO')")
 
 
 def put_metric_in_service(demo: Stack, page) -> None:
