@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from torch.nn import functional
 from perceptual.lpips import LpipsComp
 from perceptual.pairs import Pair
 from perceptual.scoring import credit
+from perceptual.training import checkpoints
 from perceptual.training.distributed import average_gradients, is_first, part_of, rank
 from perceptual.training.settings import LINEAR, SCRATCH, TUNED, Epoch, Progress, Settings, Tell
 from perceptual.training.sources import Source
@@ -154,11 +154,10 @@ class Run:
     def _save(self) -> None:
         if not is_first():
             return
-        aside = self.checkpoint.with_suffix(".writing")
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(
+        checkpoints.save(
+            self.checkpoint,
+            self.identity,
             {
-                "identity": self.identity,
                 "now": self._state(),
                 "best": self.best,
                 "best_epoch": self.best_epoch,
@@ -167,19 +166,12 @@ class Run:
                 "optimiser": self.optimiser.state_dict(),
                 "curve": [asdict(each) for each in self.curve],
             },
-            aside,
         )
-        aside.replace(self.checkpoint)
 
     def _resume(self) -> None:
         """Go on where the same training was; what another left is begun anew."""
-        if not self.checkpoint.exists():
-            return
-        try:
-            saved = torch.load(io.BytesIO(self.checkpoint.read_bytes()), weights_only=True)
-        except Exception:  # whatever torch raises for half a file: begin anew
-            return
-        if saved.get("identity") != self.identity:
+        saved = checkpoints.read(self.checkpoint, self.identity)
+        if saved is None:
             return
         self._take(saved["now"])
         self.weights.load_state_dict(saved["weights"])

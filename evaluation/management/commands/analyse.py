@@ -1,6 +1,5 @@
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
@@ -8,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.analysis import analyse_file, analyse_study
 from evaluation.labels import agreement_label, stratum_title
 from evaluation.management.study_argument import find_study
+from evaluation.management.whole_file import write_whole
 from evaluation.models import PEOPLE, PILOT, SIMULATED
 from evaluation.reports import report_html
 from evaluation.statistics import InvalidComparisons, read_judgments
@@ -113,15 +113,7 @@ class Command(BaseCommand):
         title = of.stem if isinstance(of, Path) else result["provenance"]["study"]
         study = None if isinstance(of, Path) else find_study(of)
         page = report_html(result, title=title, is_simulated=simulated, study=study)
-        # Aside, then renamed: a report is whole or not there.
-        aside = path.with_name(f".{path.name}.part")
-        try:
-            aside.write_bytes(page.encode("utf-8", "replace"))
-            aside.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
-            raise CommandError(f"The report cannot be written: {error}") from None
+        write_whole(path, page.encode("utf-8", "replace"), what="The report")
         self.stderr.write(f"Report: {path}")
 
 

@@ -2,7 +2,6 @@ import json
 import math
 import os
 import time
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from codecs_registry.pictures import UnreadablePicture
 from codecs_registry.time_left import TimeLeft
 from evaluation.downstream.answers import answer_store
 from evaluation.downstream.document import lines
+from evaluation.management.whole_file import write_whole
 from evaluation.provenance import provenance
 from perceptual.downstream.coco import BadAnnotations, read_labels
 from perceptual.downstream.models import BadModel
@@ -172,15 +172,7 @@ class Command(BaseCommand):
         picture = downstream_plot(document)
         if picture is None:
             raise CommandError("There is nothing to plot: no measure has a value")
-        # Aside, then renamed: a plot is whole or not there.
-        aside = path.with_name(f".{path.name}.part")
-        try:
-            aside.write_text(picture, encoding="utf-8")
-            aside.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
-            raise CommandError(f"The plot cannot be written: {error}") from None
+        write_whole(path, picture.encode(), what="The plot")
         self.stderr.write(f"Plot: {path}")
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError
 
 from evaluation.distances import distance_store
 from evaluation.labels import agreement_label, stratum_title
+from evaluation.management.whole_file import write_whole
 from evaluation.metric_plots import metric_score_plot
 from evaluation.metric_scores import (
     ALL,
@@ -116,15 +117,7 @@ class Command(BaseCommand):
         picture = metric_score_plot(table)
         if picture is None:
             raise CommandError("There is nothing to plot: no metric has a score")
-        # Aside, then renamed: a plot is whole or not there.
-        aside = path.with_name(f".{path.name}.part")
-        try:
-            aside.write_text(picture, encoding="utf-8")
-            aside.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
-            raise CommandError(f"The plot cannot be written: {error}") from None
+        write_whole(path, picture.encode(), what="The plot")
         self.stderr.write(f"Plot: {path}")
 
 

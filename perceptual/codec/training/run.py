@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +24,7 @@ from perceptual.codec.training.objective import terms_of
 from perceptual.codec.training.pictures import Photographs
 from perceptual.codec.training.settings import Progress, Settings, Tell, Watched
 from perceptual.metric import Metric
-from perceptual.training import distributed
+from perceptual.training import checkpoints, distributed
 
 FORMAT = 1
 """Of checkpoints."""
@@ -72,7 +70,7 @@ class Run:
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
             self.network = CodecNetwork(shape)
-        saved = self._saved()
+        saved = checkpoints.read(checkpoint, self.identity(), device="cpu")
         if saved:
             self.network.load_state_dict(saved["network"])
         elif start:
@@ -226,29 +224,16 @@ class Run:
     def _save(self) -> None:
         if not distributed.is_first():
             return
-        aside = self.checkpoint.with_suffix(".writing")
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(
+        checkpoints.save(
+            self.checkpoint,
+            self.identity(),
             {
-                "identity": self.identity(),
                 "network": self.network.state_dict(),
                 "average": self.average,
                 "optimiser": self.optimiser.state_dict(),
                 "step": self.step,
             },
-            aside,
         )
-        aside.replace(self.checkpoint)
-
-    def _saved(self) -> dict[str, Any] | None:
-        if not self.checkpoint.exists():
-            return None
-        try:
-            file = io.BytesIO(self.checkpoint.read_bytes())
-            saved = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception:  # whatever torch raises for half a file: begin anew
-            return None
-        return saved if saved.get("identity") == self.identity() else None
 
 
 def _to_multiple(pictures: Tensor) -> Tensor:
