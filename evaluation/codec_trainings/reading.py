@@ -228,7 +228,7 @@ def _point(line: bytes) -> Point | None:
     try:
         told = json.loads(line)
         step, steps = told["step"], told["steps"]
-        if not (isinstance(step, int) and isinstance(steps, int) and 0 <= step <= steps):
+        if not (type(step) is type(steps) is int and 0 <= step <= steps):
             return None
         numbers = (float(told[name]) for name in ("loss", "bpp", "psnr", "steps_per_s"))
         return Point(step, steps, *map(_finite, numbers), tuple(_watched(told["watched"])))

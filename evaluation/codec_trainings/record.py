@@ -11,6 +11,9 @@ from typing import Any
 FILE = "training.json"
 FORMAT = 1
 STOPPED, FINISHED, FAILED = "stopped", "finished", "failed"
+COUNTS = ("watched_every", "averaged_over")
+LATEST = 1e11
+"""Of times: some thousand years from now."""
 PARTS = ("step", "settings", "data", "provenance", "processes", "device", "begins_from")
 
 
@@ -93,13 +96,25 @@ def read(work: Path) -> Record | None:
 
 
 def _is_known(found: Record) -> bool:
-    return bool(found.parts) and all(
-        isinstance(each["step"], int)
-        and isinstance(each["settings"]["steps"], int)
-        and isinstance(each["settings"]["objective"], dict)
-        and isinstance(each["data"]["held_out"], list)
-        and isinstance(each["provenance"]["libraries"], dict)
-        for each in found.parts
+    """Whether all is there that pages take for given, and of its kind."""
+    times = [found.begun_at, found.went_on_at, *([found.ended.at] if found.ended else [])]
+    return (
+        bool(found.parts)
+        and all(isinstance(each, int | float) and 0 <= each < LATEST for each in times)
+        and all(map(_is_known_part, found.parts))
+    )
+
+
+def _is_known_part(part: Mapping[str, Any]) -> bool:
+    settings, data = part["settings"], part["data"]
+    numbers = [part["step"], *(settings[name] for name in ("steps", *COUNTS))]
+    weights = [value for name, value in settings["objective"].items() if name.endswith("_weight")]
+    return (
+        all(type(each) is int and each >= 0 for each in numbers)
+        and all(isinstance(each, int | float) for each in weights)
+        and isinstance(data["held_out"], list)
+        and isinstance(data["folders"], list)
+        and isinstance(part["provenance"]["libraries"], dict)
     )
 
 

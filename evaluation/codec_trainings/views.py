@@ -53,15 +53,16 @@ def training(request: HttpRequest, training_name: str) -> HttpResponse:
         "training": found,
         "is_moving": found.is_running,
         "has_newer": of_page != newest,
-        "newest": newest,
+        "newest": shown[-1].step if shown else None,
         "model": found.model(),
         **_plots(found),
     }
-    live = render_to_string("evaluation/codec_training_live.html", context)
+    live = render_to_string("evaluation/codec_training_live.html", context, request)
     if not request.htmx:
         context["viewer"] = viewer_of(found, shown, request) if shown else None
         context["use"] = f"CLOSER_CODEC_MODEL={shlex.quote(str(found.folder / CODEC))}"
-    return _live(request, "evaluation/codec_training.html", live, context, shown=of_page)
+    of_next = {"picture": request.GET["picture"]} if "picture" in request.GET else {}
+    return _live(request, "evaluation/codec_training.html", live, context, shown=of_page, **of_next)
 
 
 def _live(

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.e2e.conftest import Stack, own_folder, wait_for
 from tests.e2e.test_annotator_pages import violations
 from tests.e2e.test_journeys import SOONEST_ANSWER_MS, press_start, sign_in, wait_for_next
+from tests.evaluation.codec_trainings import bundled_training
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("researcher pages")]
 
@@ -45,6 +46,8 @@ PAGES = {
     "codecs": "/codecs",
     "downstream": "/codecs/downstream/",
     "downstream-evaluation": "/codecs/downstream/{evaluation}/",
+    "codec-trainings": "/codecs/trainings/",
+    "codec-training": "/codecs/trainings/interim/",
     "metrics": "/metrics",
     "projects": "/projects",
     "project": "/projects/lab/",
@@ -57,7 +60,7 @@ PAGES = {
 
 OF_THE_METRIC = {"metrics": "/metrics", "metric": "/metrics/versions/{metric}/"}
 # Small ones that have most of what pages are made of; tests/config/test_colours.py does the rest.
-BY_NIGHT = ("studies", "new-study", "annotators", "metrics")
+BY_NIGHT = ("studies", "new-study", "annotators", "codec-trainings", "metrics")
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
 SHOW_ALL = """
     for (const each of document.querySelectorAll("details")) each.open = true;
@@ -267,6 +270,7 @@ def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page)
     if PICTURES:  # else the metric would be looking at pictures while other tests time answers
         put_metric_in_service(demo, page)
     upload_downstream(demo, page)
+    bundled_training(demo.data / "codec-training" / "interim", pictures=("astronaut",))
     found = {}
     named = slugs(demo)
     for name, path in (PAGES | (OF_THE_METRIC if PICTURES else {})).items():

@@ -1,7 +1,9 @@
-"""Folders of trainings: the one that made the codec which comes with Closer, as far as it is kept."""
+"""Folders of trainings: small ones, and the one that made the codec which comes with Closer, as far
+as it is kept."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -37,6 +39,46 @@ def bundled_training(folder: Path, *, pictures: tuple[str, ...] = PICTURES) -> P
         parts.append([original, *decoded])
     write(folder, 8000, about, parts)
     return folder
+
+
+def line(step: int, *, steps: int = 100, watched: bool = False, **changes) -> dict:
+    """Of a log."""
+    reached = [
+        {"price": price, "bpp": 0.2 * place - step / 1e4, "psnr": 26.0 + 2 * place}
+        for place, price in enumerate(WATCHED_PRICES, start=1)
+    ]
+    told = {"at": 1_800_000_000 + step, "step": step, "steps": steps, "loss": 12.0, "bpp": 0.9}
+    told |= {"psnr": 30.5, "gradient": 20.0, "steps_per_s": 2.0}
+    return told | {"watched": reached if watched else []} | changes
+
+
+def part(step: int, **changes) -> dict:
+    """Of a record."""
+    settings = {"steps": 100, "watched_every": 20, "averaged_over": 20, "objective": {}}
+    told = {
+        "step": step, "settings": settings, "data": {"held_out": [], "folders": []},
+        "provenance": {"libraries": {}}, "processes": 1, "device": "CPU", "begins_from": None,
+    }  # fmt: skip
+    return told | changes
+
+
+def tell_of_training(folder: Path, *, steps: int = 100, upto: int = 20) -> Path:
+    """A training that told of every tenth step, and watched at every other; its pictures are grey,
+    and its codec is no codec."""
+    folder.mkdir(parents=True)
+    lines = [line(step, steps=steps, watched=step % 20 == 0) for step in range(10, upto + 1, 10)]
+    (folder / "log.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+    (folder / "codec.safetensors").write_bytes(b"no codec")
+    for step in range(20, upto + 1, 20):
+        show_grey(folder, step)
+    return folder
+
+
+def show_grey(folder: Path, step: int) -> None:
+    grey = np.full((40, 50, 3), 128, np.uint8)
+    made = tuple(Reconstruction(price, 0.5, 31.5) for price in WATCHED_PRICES)
+    about = [Shown(f"{name}.png", 50, 40, 500, 400, made) for name in ("one", "two")]
+    write(folder, step, about, [[grey] * 6] * 2)
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
