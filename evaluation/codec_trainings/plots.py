@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 import altair as alt
 
 from codecs_registry.plots import SERIES, codec_channels, svg
-from evaluation.codec_trainings.reading import Point
+from evaluation.codec_trainings.reading import Point, covered
 
 WIDTH, HEIGHT = 440, 240  # pixels
 MOST_POINTS = 300  # of a line
@@ -20,9 +21,12 @@ _STEPS = alt.Axis(format=",d", tickCount=4, tickMinStep=1, grid=False)
 def loss_plot(log: Sequence[Point]) -> str | None:
     """SVG: the loss along the steps; None: fewer than two lines of the log have one.
 
-    Where there are many lines, means of as many neighbours each.
+    Where there are many lines, means of as many neighbours each. A line that tells of few steps, as
+    the last one before a stop, is left out: it is noise.
     """
-    finite = [point for point in log if math.isfinite(point.loss)]
+    told = covered(log)
+    usual = statistics.median(steps for _, steps in told) if told else 0
+    finite = [point for point, n in told if math.isfinite(point.loss) and n >= usual / 4]
     if len(finite) < 2:
         return None
     size = -(-len(finite) // MOST_POINTS)

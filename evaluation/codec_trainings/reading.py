@@ -26,8 +26,8 @@ RUNNING, LOST = "running", "lost"
 WRITES_WITHIN_S = 300.0
 """A training that goes on writes to its folder at least so often: its checkpoint every three
 minutes."""
-PACE_OF = 10
-"""Lines of the log, the last ones, from which the speed is taken."""
+OF_LATE = 10
+"""Lines of the log, the last ones, from which the speed is taken, and the loss."""
 MAKES_A_TRAINING = (LOG, record.FILE)
 
 
@@ -74,8 +74,12 @@ class Training:
         return self.state == RUNNING
 
     @property
-    def last(self) -> Point | None:
-        return self.log[-1] if self.log else None
+    def loss(self) -> float | None:
+        """The mean of late, each line by how many steps it tells of: the last one may tell of a few
+        alone. None: there is no line."""
+        late = covered(self.log)[-OF_LATE:]
+        total = sum(steps for _, steps in late)
+        return sum(point.loss * steps for point, steps in late) / total if total else None
 
     @property
     def step(self) -> int:
@@ -91,7 +95,7 @@ class Training:
     @property
     def steps_per_s(self) -> float | None:
         """The pace of late; None: not known."""
-        paces = [point.steps_per_s for point in self.log[-PACE_OF:]]
+        paces = [point.steps_per_s for point in self.log[-OF_LATE:]]
         usable = [pace for pace in paces if math.isfinite(pace) and pace > 0]
         return statistics.harmonic_mean(usable) if usable else None
 
@@ -220,6 +224,12 @@ def points(content: bytes) -> Sequence[Point]:
             found.pop()
         found.append(point)
     return found
+
+
+def covered(log: Sequence[Point]) -> list[tuple[Point, int]]:
+    """The points, each with how many steps it tells of: those since the one before."""
+    before = [0, *(point.step for point in log)]
+    return [(point, point.step - since) for point, since in zip(log, before, strict=False)]
 
 
 def _point(line: bytes) -> Point | None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from skimage import data
 
 from evaluation.codec_trainings import reading, record
 from evaluation.codec_trainings.plots import along_plot, held_out_plot, loss_plot
-from evaluation.codec_trainings.reading import points
+from evaluation.codec_trainings.reading import covered, points
 from perceptual.codec.card import read
 from tests.evaluation.codec_trainings import BUNDLED_LOG, line, part, show_grey, tell_of_training
 from tests.evaluation.test_pages import text_of
@@ -105,6 +106,17 @@ def test_plots_pass_over_what_is_no_number_and_are_none_without_any(folder):
     assert held_out_plot([]) is along_plot([]) is None
 
 
+def test_a_line_that_tells_of_few_steps_counts_for_as_little():
+    log = points("\n".join(json.dumps(each) for each in (line(20), line(40), line(42))).encode())
+    assert [steps for _, steps in covered(log)] == [20, 20, 2]
+    stopped = points(
+        BUNDLED_LOG.read_bytes() + json.dumps(line(8087, steps=10**6, loss=99)).encode()
+    )
+    assert loss_plot(stopped) == loss_plot(points(BUNDLED_LOG.read_bytes()))
+    training = reading.Training("mine", Path(), tuple(stopped), None, 0.0, 0.0)
+    assert 10.9 < training.loss < 11.6
+
+
 def test_bits_gained_are_those_of_bd_rate(folder):
     training = tell_of_training(folder / "mine", upto=40)
     [found] = reading.trainings(time.time())
@@ -151,7 +163,7 @@ def test_a_page_that_is_up_to_date_gets_nothing_anew(as_researcher, folder):
         with (training / "log.jsonl").open("a") as log:
             log.write(json.dumps(line(30, loss=11.0)) + "\n")
         live = get(as_researcher, name, *arguments, query=query, headers=HTMX)
-        assert "11.000" in text_of(live)
+        assert "11.667" in text_of(live), "the mean of the lines of late"
         assert "<html" not in live.content.decode()
         (training / "log.jsonl").write_text(json.dumps(line(20, watched=True)) + "\n")
 
