@@ -170,12 +170,13 @@ def training(name: str, now: float) -> Training | None:
 def _folders() -> list[Path]:
     """Folders whose names can be addresses."""
     try:
-        there = list(Path(settings.CLOSER_CODEC_TRAININGS).iterdir())
+        return [
+            each
+            for each in Path(settings.CLOSER_CODEC_TRAININGS).iterdir()
+            if each.name.isprintable() and each.name[0] != "." and each.is_dir()
+        ]
     except OSError:
         return []
-    return [
-        each for each in there if each.name.isprintable() and each.name[0] != "." and each.is_dir()
-    ]
 
 
 def _training(folder: Path, now: float) -> Training | None:

@@ -157,10 +157,12 @@ def _shown(told: dict[str, Any]) -> Shown:
         Reconstruction(*(float(each[name]) for name in ("price", "bpp", "psnr")))
         for each in told["reconstructions"]
     )
-    if min(sizes.values()) < 1 or not all(
-        math.isfinite(value) for each in points for value in asdict(each).values()
+    if (
+        not points
+        or min(sizes.values()) < 1
+        or not all(math.isfinite(value) for each in points for value in asdict(each).values())
     ):
-        raise ValueError("a size or a number is none")
+        raise ValueError("there is no reconstruction, or a number is none")
     return Shown(name=str(told["name"]), reconstructions=points, **sizes)
 
 
