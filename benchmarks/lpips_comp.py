@@ -264,7 +264,7 @@ def _interval(values: Mapping, name: str, sign: str = "") -> str:
 
 def make_default(bench: Bench, file: Path) -> None:
     """Train on all of it, and write the metric, with what its version's page shows of it."""
-    from evaluation.retraining import training_provenance
+    from evaluation.provenance import training_provenance
     from perceptual.lpips import to_bytes
 
     parts = {"people": bench.people, "simulated": bench.simulated, "simulated-fine": bench.fine}

@@ -161,6 +161,10 @@ CELERY_BEAT_SCHEDULE = {
 CLOSER_ENCODE_MEMORY_MB = env.int("CLOSER_ENCODE_MEMORY_MB", 0)
 # How many threads a training or a scoring may use; 0: half of the machine's cores.
 CLOSER_TRAIN_THREADS = env.int("CLOSER_TRAIN_THREADS", 0)
+# The folder with one folder for each training of the learned codec that the pages show.
+CLOSER_CODEC_TRAININGS = Path(
+    env.str("CLOSER_CODEC_TRAININGS", str(CLOSER_DATA / "codec-training"))
+).resolve()
 
 # --- people ---------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [

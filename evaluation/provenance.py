@@ -22,6 +22,13 @@ def provenance() -> dict:
     }
 
 
+def training_provenance() -> dict:
+    """As `provenance`, with the libraries that training adds."""
+    found = provenance()
+    more = {name: importlib.metadata.version(name) for name in ("torch", "safetensors")}
+    return found | {"libraries": found["libraries"] | more}
+
+
 def _commit() -> str | None:
     if built_from := os.environ.get("CLOSER_COMMIT"):
         return built_from

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.metadata
 import logging
 import shutil
 import time
@@ -42,7 +41,7 @@ from evaluation.metric_versions import (
 )
 from evaluation.populations import SIMULATED
 from evaluation.promotion import Decision, decide
-from evaluation.provenance import provenance
+from evaluation.provenance import training_provenance
 from evaluation.training_data import (
     HELD_OUT_SEED,
     HELD_OUT_SHARE,
@@ -302,13 +301,6 @@ def _trained_on(run: TrainingRun, dataset: Dataset) -> dict[str, Any]:
         "held_out_share": HELD_OUT_SHARE,
         "held_out_seed": HELD_OUT_SEED,
     }
-
-
-def training_provenance() -> dict[str, Any]:
-    """As `provenance`, with the libraries that training adds."""
-    found = provenance()
-    more = {name: importlib.metadata.version(name) for name in ("torch", "safetensors")}
-    return found | {"libraries": found["libraries"] | more}
 
 
 def _add_scores(

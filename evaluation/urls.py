@@ -14,6 +14,7 @@ from evaluation import (
     watch_views,
     webhook_views,
 )
+from evaluation.codec_trainings import views as codec_training_views
 from evaluation.downstream import views as downstream_views
 from evaluation.metric_api import Distance
 
@@ -110,6 +111,27 @@ urlpatterns = [
         "codecs/downstream/<int:evaluation_id>/remove",
         downstream_views.remove,
         name="downstream-remove",
+    ),
+    path("codecs/trainings/", codec_training_views.trainings, name="codec-trainings"),
+    path(
+        "codecs/trainings/<str:training_name>/",
+        codec_training_views.training,
+        name="codec-training",
+    ),
+    path(
+        "codecs/trainings/<str:training_name>/codec.safetensors",
+        codec_training_views.codec,
+        name="codec-training-file",
+    ),
+    path(
+        "codecs/trainings/<str:training_name>/log.jsonl",
+        codec_training_views.log,
+        name="codec-training-log",
+    ),
+    path(
+        "codecs/trainings/<str:training_name>/held-out/<int:step>/<int:number>-<str:which>.webp",
+        codec_training_views.picture,
+        name="codec-training-picture",
     ),
     path("metrics", metric_views.metrics, name="metrics"),
     path("metrics/bundled", metric_views.serve_bundled, name="serve-bundled"),

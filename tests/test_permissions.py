@@ -23,6 +23,7 @@ from projects.access import default_project
 from projects.models import Membership, Project
 from projects.roles import Role
 from tests import factories
+from tests.evaluation.codec_trainings import tell_of_training
 from tests.evaluation.downstream_documents import downstream_evaluation
 from tests.metric_factories import metric, stored_version
 
@@ -84,6 +85,10 @@ NEEDED = {
     "GET downstream": SIGNED_IN, "POST downstream-upload": RESEARCHER,
     "GET downstream-evaluation": VIEWER, "GET downstream-json": VIEWER,
     "POST downstream-remove": RESEARCHER,
+    # Of the learned codec, which is nobody's own.
+    "GET codec-trainings": SIGNED_IN, "GET codec-training": SIGNED_IN,
+    "GET codec-training-picture": SIGNED_IN, "GET codec-training-file": SIGNED_IN,
+    "GET codec-training-log": SIGNED_IN,
     # Of the metric that its judgments train.
     "GET metrics": VIEWER, "GET training": VIEWER, "GET metric": VIEWER, "GET metric-file": VIEWER,
     "GET metric-pairs": VIEWER, "GET hardest-picture": VIEWER,
@@ -183,6 +188,8 @@ class World:
 @pytest.fixture
 def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     settings.CLOSER_DATA = tmp_path
+    settings.CLOSER_CODEC_TRAININGS = tmp_path / "codec-training"
+    tell_of_training(tmp_path / "codec-training" / "mine")
     monkeypatch.setattr(encode_owed, "delay", lambda: None)  # no worker listens
     monkeypatch.setattr(webhook_tasks.deliver, "delay", lambda: None)
     monkeypatch.setattr(metric_tasks, "wake", lambda task: None)
@@ -234,6 +241,9 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
         "import_id": imported.id,
         "export_id": export.id,
         "evaluation_id": downstream_evaluation(lab).id,
+        "training_name": "mine",
+        "step": 20,
+        "which": "original",
         "source_id": source.id,
         "reconstruction_id": made.id,
         "token": annotator.token,

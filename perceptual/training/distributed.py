@@ -75,3 +75,9 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")
+
+
+def device_name() -> str:
+    """What this process trains on: an accelerator's product name, or "CPU"."""
+    found = device()
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else "CPU"

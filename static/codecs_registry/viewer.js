@@ -159,7 +159,8 @@ class Viewer {
 
   /** Puts both choices into the page's address, to keep or to send. */
   remember() {
-    const query = new URLSearchParams({ a: this.sides.a.select.value, b: this.sides.b.select.value });
+    const query = new URLSearchParams(location.search);
+    for (const side of ["a", "b"]) query.set(side, this.sides[side].select.value);
     history.replaceState(null, "", `?${query}`);
   }
 

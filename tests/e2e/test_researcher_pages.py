@@ -5,6 +5,7 @@ page is kept as a picture: docs/pages.md shows them.
 """
 
 import io
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from PIL import Image
 from tests.e2e.conftest import Stack, own_folder, wait_for
 from tests.e2e.test_annotator_pages import violations
 from tests.e2e.test_journeys import SOONEST_ANSWER_MS, press_start, sign_in, wait_for_next
+from tests.evaluation.codec_trainings import bundled_training, line
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("researcher pages")]
 
@@ -45,6 +47,8 @@ PAGES = {
     "codecs": "/codecs",
     "downstream": "/codecs/downstream/",
     "downstream-evaluation": "/codecs/downstream/{evaluation}/",
+    "codec-trainings": "/codecs/trainings/",
+    "codec-training": "/codecs/trainings/interim/",
     "metrics": "/metrics",
     "projects": "/projects",
     "project": "/projects/lab/",
@@ -57,7 +61,7 @@ PAGES = {
 
 OF_THE_METRIC = {"metrics": "/metrics", "metric": "/metrics/versions/{metric}/"}
 # Small ones that have most of what pages are made of; tests/config/test_colours.py does the rest.
-BY_NIGHT = ("studies", "new-study", "annotators", "metrics")
+BY_NIGHT = ("studies", "new-study", "annotators", "codec-trainings", "metrics")
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
 SHOW_ALL = """
     for (const each of document.querySelectorAll("details")) each.open = true;
@@ -262,7 +266,13 @@ def test_the_look_is_chosen_without_scripts_and_stays(demo, browser):
     context.close()
 
 
-def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page):
+@pytest.fixture(scope="module")
+def interim(demo) -> Path:
+    """The training that made the codec which comes with Closer, as if it went on here."""
+    return bundled_training(demo.data / "codec-training" / "interim", pictures=("astronaut",))
+
+
+def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page, interim):
     """Nor scrolls sideways in the window of a laptop, or in half of one."""
     if PICTURES:  # else the metric would be looking at pictures while other tests time answers
         put_metric_in_service(demo, page)
@@ -285,6 +295,24 @@ def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page)
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 found[name].append(f"it scrolls sideways at {width}")
     assert found == {name: [] for name in found}
+
+
+def test_a_training_is_followed_while_its_pictures_are_flipped(demo, page, interim):
+    page.goto(demo.url + PAGES["codec-training"])
+    page.wait_for_selector("[data-stage][data-ready]:focus")
+    for key, shown in (
+        ("f", "A: Original, at 1×"),
+        ("Space", "B: λ 0.0125, step 8,000, at 1×"),
+        ("ArrowUp", "B: λ 0.035, step 8,000, at 1×"),
+        ("ArrowDown", "B: λ 0.0125, step 8,000, at 1×"),
+    ):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"[data-status]:text-is('{shown}')")
+    with (interim / "log.jsonl").open("a") as log:
+        log.write(json.dumps(line(8100, steps=1_000_000)) + "\n")
+    page.wait_for_selector(".figures >> text=8,100 of 1,000,000")
+    assert page.inner_text("[data-status]") == "B: λ 0.0125, step 8,000, at 1×"
+    assert page.evaluate("document.activeElement.matches('[data-stage]')")
 
 
 @pytest.mark.skipif(not PICTURES, reason="for docs/pages.md alone: others test what is done here")

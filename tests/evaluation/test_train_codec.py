@@ -1,6 +1,10 @@
 """`manage.py train_codec`: photographs in, a codec out; it goes on, and says what it cannot do."""
 
 import json
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +12,12 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 from skimage import data
 
+from evaluation.codec_trainings import record
+from perceptual.codec.card import read
 from perceptual.codec.model import LearnedCodec
+from perceptual.codec.training.pictures import digest_of
+from perceptual.codec.training.pictures import read as read_picture
+from tests.evaluation.codec_trainings import part
 
 TINY = {
     "batch": 1,
@@ -53,8 +62,20 @@ def test_photographs_become_a_codec_that_codes_and_its_training_goes_on(
     source = np.ascontiguousarray(data.astronaut()[:64, 100:164])
     assert codec.decode(codec.encode(source, 0.02)).shape == source.shape
 
-    command(photographs, work, steps=3)
+    command(photographs, work, steps=3, name="mine")
     assert [each["step"] for each in log(work)] == [1, 2, 3]
+    told = record.read(work)
+    assert (told.name, told.steps, told.ended.how) == ("mine", 3, record.FINISHED)
+    assert [each["step"] for each in told.parts] == [0, 2]
+    assert told.now["provenance"]["libraries"]["torch"]
+    assert told.now["data"]["folders"] == [photographs.name]
+    [watched] = told.now["data"]["held_out"]
+    [seen] = [each for each in photographs.iterdir() if each.name != watched]
+    assert told.now["data"]["digest"] == digest_of([read_picture(seen)])
+    # The codec says so as well.
+    card = read(work / "codec.safetensors").card
+    assert card.trained_on == told.origin(3)
+    assert [each["settings"]["steps"] for each in card.trained_on["earlier"]] == [2]
     assert LearnedCodec.load(work / "codec.safetensors").digest != codec.digest
 
 
@@ -68,22 +89,96 @@ def test_a_training_begins_from_a_codec_that_is_there(photographs, tmp_path):
     )
     for name, value in one.items():
         assert np.allclose(value, two[name], atol=1e-6), name
+    digest = read(first).digest
+    for told in (
+        record.read(tmp_path / "second").now,
+        read(tmp_path / "second" / first.name).card.trained_on,
+    ):
+        assert told["begins_from"] == {"name": "closer-codec", "digest": digest}
+
+
+def test_a_stop_is_written_down_and_what_was_done_is_kept(photographs, tmp_path):
+    work = tmp_path / "work"
+
+    def stop_once_it_trains():
+        while not (work / "log.jsonl").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopper = threading.Thread(target=stop_once_it_trains)
+    stopper.start()
+    with pytest.raises(CommandError, match="Stopped; the same command goes on"):
+        command(photographs, work, steps=1000)
+    stopper.join()
+    assert record.read(work).ended.how == record.STOPPED
+    assert read(work / "codec.safetensors").card.trained_on["steps"] == log(work)[-1]["step"]
+
+
+def test_a_failure_is_written_down(photographs, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "held-out").write_text("where pictures are to be")
+    with pytest.raises(CommandError, match="held-out"):
+        command(photographs, work)
+    ended = record.read(work).ended
+    assert ended.how == record.FAILED
+    assert "held-out" in ended.why
+
+
+# What is written down.
+
+
+def test_what_held_from_which_step_on_is_told_in_parts(tmp_path):
+    record.begin(tmp_path, "mine", part(0), at=1.0)
+    record.end(tmp_path, record.STOPPED, at=2.0)
+    again = record.begin(tmp_path, "mine", part(4), at=3.0)
+    assert [each["step"] for each in again.parts] == [0], "nothing was changed"
+    assert (again.begun_at, again.went_on_at, again.ended) == (1.0, 3.0, None)
+    record.begin(tmp_path, "mine", part(5, processes=2), at=4.0)
+    found = record.begin(tmp_path, "mine", part(8, device="GPU"), at=5.0)
+    assert [each["step"] for each in found.parts] == [0, 5, 8]
+    # Killed, it goes on from a checkpoint before what was written last.
+    found = record.begin(tmp_path, "mine", part(7, processes=2), at=6.0)
+    assert [each["step"] for each in found.parts] == [0, 5]
+    assert record.read(tmp_path) == found
+    # Begun anew.
+    assert record.begin(tmp_path, "mine", part(0), at=7.0).begun_at == 7.0
+
+
+def a_record(**changes) -> bytes:
+    whole = {"format": 1, "name": "a", "begun_at": 0, "went_on_at": 0, "ended": None}
+    return json.dumps({**whole, "parts": [part(0)], **changes}).encode()
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    "content",
     [
-        ({"batch": 0}, "batch must be at least 1"),
-        ({"metric": "psnr", "metric_weight": 0.0}, "a weight needs a metric"),
-        ({"metric": "butteraugli", "metric_weight": 1.0}, "(?i)butteraugli"),
-        ({"saliency_model": "network.onnx"}, "with --saliency on alone"),
-        ({"saliency": "on", "saliency_model": "/none.onnx"}, "none.onnx cannot be read"),
-        ({"from": "none.safetensors"}, "no codec's file"),
-        ({"held_out": 2}, "too few to hold 2 out"),
+        b"",
+        b"half a",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 10**5,
+        a_record(format=2),
+        a_record(begun_at="today"),
+        a_record(went_on_at=float("inf")),
+        a_record(ended={"how": "stopped", "at": "today"}),
+        a_record(ended={"how": "stopped"}),
+        a_record(parts=[]),
+        a_record(parts=[{}]),
+        a_record(parts=[part("first")]),
+        a_record(parts=[part(0, settings=3)]),
+        a_record(parts=[part(0, data={})]),
+        a_record(parts=[part(0, provenance={"libraries": 1})]),
+        a_record(
+            parts=[part(0, settings=part(0)["settings"] | {"objective": {"mse_weight": "all"}})]
+        ),
     ],
 )
-def test_what_cannot_be_is_said_in_a_line(photographs, tmp_path, options, complaint):
-    with pytest.raises(CommandError, match=complaint) as told:
-        command(photographs, tmp_path / "work", **options)
-    assert "\n" not in str(told.value)
-    assert not (tmp_path / "work" / "codec.safetensors").exists()
+def test_a_file_that_tells_nothing_known_is_none(tmp_path, content):
+    (tmp_path / record.FILE).write_bytes(a_record())
+    assert record.read(tmp_path)
+    (tmp_path / record.FILE).write_bytes(content)
+    assert record.read(tmp_path) is None
+    record.end(tmp_path, record.STOPPED, at=0.0)
+    assert (tmp_path / record.FILE).read_bytes() == content

@@ -9,15 +9,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
 from perceptual.codec.beginning import begin
 from perceptual.codec.network import CodecNetwork, along_rate
+from perceptual.codec.training import held_out_pictures
+from perceptual.codec.training.held_out_pictures import Reconstruction, Shown
 from perceptual.codec.training.objective import terms_of
-from perceptual.codec.training.pictures import Photographs, held_out, photographs, read
+from perceptual.codec.training.pictures import (
+    Photographs,
+    digest_of,
+    held_out,
+    photographs,
+    read,
+)
 from perceptual.codec.training.run import Stopped
 from perceptual.codec.training.settings import CannotTrain, Objective, Progress, Settings
 from perceptual.codec.training.train_codec import train
@@ -148,6 +159,77 @@ def test_broken_checkpoints_are_begun_anew(folder: Path, tmp_path: Path) -> None
     assert told[0].step == 3
 
 
+# Pictures held out.
+
+
+def test_some_pictures_held_out_are_kept_as_the_codec_leaves_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    train([folder], QUICK, folder=tmp_path, shape=SMALL, tell=told.append)
+    first, last = held_out_pictures.watchings(tmp_path)
+    assert (first.step, last.step) == (3, 6)
+    [shown] = last.pictures
+    original = np.asarray(Image.open(last.file(1, "original")))
+    assert np.array_equal(original, np.asarray(Image.open(folder / shown.name)))
+    # The one picture is all that is held out: its numbers are those that were told.
+    numbers = [(each.price, each.bpp, each.psnr) for each in told[-1].watched]
+    made = [(each.price, each.bpp, each.psnr) for each in shown.reconstructions]
+    assert np.allclose(numbers, made)
+    for place, each in enumerate(shown.reconstructions, start=1):
+        file = last.file(1, str(place))
+        assert file is not None
+        error = (np.asarray(Image.open(file)) / 255.0 - original / 255.0) ** 2
+        # Rounded to whole levels.
+        assert -10 * math.log10(error.mean()) == pytest.approx(each.psnr, abs=0.1)
+
+
+def shown_at(work: Path, step: int, *, level: int = 0) -> None:
+    picture = np.full((20, 30, 3), level, np.uint8)
+    about = Shown("grey.png", 30, 20, 30, 20, (Reconstruction(0.01, 0.5, 30.0),))
+    held_out_pictures.write(work, step, [about], [[picture, picture]])
+
+
+def test_those_of_the_first_and_of_the_last_two_watchings_stay(tmp_path: Path) -> None:
+    for step in (2, 4, 6, 8, 10):
+        shown_at(tmp_path, step)
+    assert [each.step for each in held_out_pictures.watchings(tmp_path)] == [2, 8, 10]
+    # It went back to a checkpoint.
+    shown_at(tmp_path, 8, level=9)
+    found = held_out_pictures.watchings(tmp_path)
+    assert [each.step for each in found] == [2, 8]
+    assert np.asarray(Image.open(found[-1].file(1, "1"))).max() == 9
+    held_out_pictures.forget(tmp_path, since=1)
+    assert held_out_pictures.watchings(tmp_path) == []
+    assert list((tmp_path / held_out_pictures.FOLDER).iterdir()) == []
+
+
+def test_pictures_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
+    assert held_out_pictures.watchings(tmp_path) == []
+    for step in (1, 2, 3):
+        shown_at(tmp_path, step)
+    first, second, third = (
+        each.folder / "about.json" for each in held_out_pictures.watchings(tmp_path)
+    )
+    first.write_text(first.read_text()[:-9])
+    second.write_text(second.read_text().replace("30.0", "NaN"))
+    (tmp_path / held_out_pictures.FOLDER / "step-none").mkdir()
+    assert [each.step for each in held_out_pictures.watchings(tmp_path)] == [3]
+    third.unlink()
+    assert held_out_pictures.watchings(tmp_path) == []
+
+
+@given(height=st.integers(1, 900), width=st.integers(1, 900))
+def test_what_is_shown_is_around_the_middle(height: int, width: int) -> None:
+    at = np.zeros((height, width, 3), np.uint8)
+    at[height // 2, width // 2] = 1
+    part = held_out_pictures.middle(at)
+    assert part.shape == (min(height, 384), min(width, 384), 3)
+    [row], [column] = (set(each.tolist()) for each in np.nonzero(part)[:2])
+    assert abs(row - part.shape[0] // 2) <= 1
+    assert abs(column - part.shape[1] // 2) <= 1
+
+
 # What counts.
 
 
@@ -230,6 +312,14 @@ def test_what_is_held_out_depends_on_names_and_seed_alone(tmp_path: Path) -> Non
     assert not set(split[0][0]) & set(split[0][1])
     other = held_out([Path("a") / name for name in names], 5, seed=1)
     assert other[1] != split[0][1]
+
+
+def test_pictures_are_known_by_their_pixels_in_any_order(folder: Path) -> None:
+    pictures = [read(file) for file in photographs([folder])]
+    assert digest_of(pictures) == digest_of(pictures[::-1])
+    assert digest_of(pictures) != digest_of(pictures[1:])
+    pictures[0][0, 0, 0] ^= 1
+    assert digest_of(pictures) != digest_of([read(file) for file in photographs([folder])])
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
+from evaluation.codec_trainings import record
+from evaluation.provenance import training_provenance
 from perceptual.codec.card import Card, InvalidModel
 from perceptual.codec.model import LearnedCodec, to_bytes
 from perceptual.codec.training.run import Stopped
-from perceptual.codec.training.settings import CannotTrain, Objective, Progress, Settings
+from perceptual.codec.training.settings import CannotTrain, Data, Objective, Progress, Settings
 from perceptual.codec.training.train_codec import train
 from perceptual.saliency import SaliencyUnavailable, default_file
 from perceptual.training import distributed
@@ -52,20 +56,26 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         self.work, self.name = options["work"], options["name"]
-        self.told = None
+        self.told = self.record = self.parent = None
         try:
             self.settings = self.settings_of(options)
-            start = LearnedCodec.load(options["from"]).network if options["from"] else None
+            start = None
+            if options["from"]:
+                begun_from = LearnedCodec.load(options["from"])
+                self.parent = {"name": begun_from.card.name, "digest": begun_from.digest}
+                start = begun_from.network
             self.work.mkdir(parents=True, exist_ok=True)
             distributed.begin()
-            train(
-                options["images"],
-                self.settings,
-                folder=self.work,
-                start=start,
-                tell=self.tell,
-                keep=self.keep,
-            )
+            with self.its_end():
+                train(
+                    options["images"],
+                    self.settings,
+                    folder=self.work,
+                    start=start,
+                    tell=self.tell,
+                    keep=self.keep,
+                    begun=self.begun,
+                )
         except (Stopped, KeyboardInterrupt):
             raise CommandError("Stopped; the same command goes on from here.") from None
         except (CannotTrain, InvalidModel, SaliencyUnavailable) as error:
@@ -102,6 +112,40 @@ class Command(BaseCommand):
             **{name: options[name] for name in WHOLE},
         )
 
+    def begun(self, data: Data, step: int) -> None:
+        """Write down what is trained on what, by which code."""
+        settings = asdict(self.settings)
+        for name in ("metric", "saliency"):  # of files, their names alone
+            settings["objective"][name] = Path(settings["objective"][name]).name
+        part = {
+            "step": step,
+            "settings": settings,
+            "data": asdict(data),
+            "provenance": training_provenance(),
+            "processes": distributed.count(),
+            "device": distributed.device_name(),
+            "begins_from": self.parent,
+        }
+        self.record = record.begin(self.work, self.name, part, at=time.time())
+
+    @contextmanager
+    def its_end(self) -> Iterator[None]:
+        """Write down how what was begun ends; a process that is killed writes nothing."""
+        try:
+            yield
+        except (Stopped, KeyboardInterrupt):
+            self.ended(record.STOPPED)
+            raise
+        except Exception as error:
+            with suppress(OSError):  # such as a full disk, which is what failed
+                self.ended(record.FAILED, " ".join(f"{type(error).__name__}: {error}".split()))
+            raise
+        self.ended(record.FINISHED)
+
+    def ended(self, how: str, why: str = "") -> None:
+        if self.record:
+            record.end(self.work, how, at=time.time(), why=why)
+
     def tell(self, progress: Progress) -> None:
         if not distributed.is_first():
             return
@@ -113,13 +157,11 @@ class Command(BaseCommand):
     def keep(self, network, step: int) -> None:
         """Write the codec as it stands."""
         objective = self.settings.objective
-        settings = asdict(self.settings)
-        settings["objective"]["saliency"] = Path(objective.saliency).name
         card = Card(
             name=self.name,
             shape=network.shape,
             saliency_floor=objective.saliency_floor if objective.saliency else None,
-            trained_on={"settings": settings, "steps": step},
+            trained_on=self.record.origin(step),
             results={"held_out": [asdict(each) for each in self.told.watched]},
         )
         aside = self.file.with_suffix(".writing")

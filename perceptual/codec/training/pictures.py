@@ -55,6 +55,16 @@ def read(file: Path) -> Tensor:
         raise CannotTrain(str(error)) from None
 
 
+def digest_of(pictures: Sequence[Tensor]) -> str:
+    """SHA-256, in hexadecimal, of the pictures' pixels and sizes, whatever their files are called
+    and in whichever order they come.   pictures : (3, H, W) uint8 each."""
+    each = sorted(
+        hashlib.sha256(f"{tuple(one.shape)}\n".encode() + one.numpy().tobytes()).digest()
+        for one in pictures
+    )
+    return hashlib.sha256(b"".join(each)).hexdigest()
+
+
 class Photographs:
     """Pictures of which crops are drawn: anywhere, mirrored, transposed, and reduced where the
     picture is large enough.

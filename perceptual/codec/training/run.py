@@ -8,9 +8,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -20,6 +21,12 @@ from perceptual.codec.card import HIGHEST_LAMBDA, LOWEST_LAMBDA, Shape
 from perceptual.codec.importance import importance_of, weights_of
 from perceptual.codec.network import HYPER_STRIDE, CodecNetwork, along_rate
 from perceptual.codec.training.flat import Flat
+from perceptual.codec.training.held_out_pictures import (
+    MOST_PICTURES,
+    Pixels,
+    Reconstruction,
+    middle,
+)
 from perceptual.codec.training.objective import terms_of
 from perceptual.codec.training.pictures import Photographs
 from perceptual.codec.training.settings import Progress, Settings, Tell, Watched
@@ -41,6 +48,20 @@ SEED_STEP, MOST_PROCESSES = 2**40, 2**12
 Keep = Callable[[CodecNetwork, int], None]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A picture held out, as it was watched.
+
+    parts : what is shown of the original, then of each reconstruction.
+    """
+
+    parts: list[Pixels]
+    reconstructions: list[Reconstruction]
+
+
+Show = Callable[[int, list[Seen]], None]
+
+
 class Stopped(Exception):
     """The training was asked to stop, and its checkpoint is written."""
 
@@ -60,10 +81,12 @@ class Run:
         start: dict[str, Tensor] | None = None,
         metric: Metric | None = None,
         keep: Keep = lambda network, step: None,
+        show: Show = lambda step, seen: None,
     ) -> None:
         self.settings = settings
         self.metric = metric
         self.keep = keep
+        self.show = show
         self.checkpoint = checkpoint
         self.photographs = Photographs(train, settings.crop)
         self.watched = watched
@@ -109,7 +132,7 @@ class Run:
             if self.step % TOLD_EVERY == 0 or looks or self.is_to_stop:
                 watched = self._watch() if looks and distributed.is_first() else ()
                 loss, bpp, mse, length = (seen / count).tolist()
-                psnr = -10 * math.log10(max(mse, 1e-12))
+                psnr = _psnr(mse)
                 speed = count / max(now - told_at, 1e-9)
                 tell(
                     Progress(
@@ -188,22 +211,35 @@ class Run:
     @torch.no_grad()
     def _watch(self) -> tuple[Watched, ...]:
         """What the averaged weights reach on what is held out."""
+        seen = [
+            Seen([middle(_pixels(each[None, :3] / 255))], [])
+            for each in self.watched[:MOST_PICTURES]
+        ]
         with self._averaged():
-            return tuple(self._watched_at(price) for price in WATCHED_PRICES)
+            watched = tuple(self._watched_at(price, seen) for price in WATCHED_PRICES)
+        self.show(self.step, seen)
+        return watched
 
-    def _watched_at(self, price: float) -> Watched:
+    def _watched_at(self, price: float, seen: Sequence[Seen]) -> Watched:
+        """What is reached at a lambda; adds to `seen` what the first pictures become."""
         rate = along_rate(torch.tensor([math.log(price)], device=self.where))
         bits = squares = samples = 0.0
-        for stored in self.watched:
+        for number, stored in enumerate(self.watched):
             picture = stored[None, :3].to(self.where, torch.float32) / 255
             whole = _to_multiple(picture)
             coded = self.network(whole, rate, bf16=self.settings.bf16, is_rounded=True)
             height, width = picture.shape[2:]
             shown = coded.picture[:, :, :height, :width].clamp(0, 1)
-            bits += float(coded.bits.sum())
-            squares += float((shown - picture).square().sum())
+            own_bits = float(coded.bits.sum())
+            own_squares = float((shown - picture).square().sum())
+            if number < len(seen):
+                bpp, psnr = own_bits / (height * width), _psnr(own_squares / picture.numel())
+                seen[number].parts.append(middle(_pixels(shown)))
+                seen[number].reconstructions.append(Reconstruction(price, bpp, psnr))
+            bits += own_bits
+            squares += own_squares
             samples += picture.numel()
-        return Watched(price, bits / (samples / 3), -10 * math.log10(squares / samples))
+        return Watched(price, bits / (samples / 3), _psnr(squares / samples))
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -234,6 +270,17 @@ class Run:
                 "step": self.step,
             },
         )
+
+
+def _psnr(mse: float) -> float:
+    """In dB, of squared errors of samples in [0, 1]."""
+    return -10 * math.log10(max(mse, 1e-12))
+
+
+def _pixels(picture: Tensor) -> Pixels:
+    """(H, W, 3) uint8 of (1, 3, H, W) in [0, 1]."""
+    samples = (picture[0] * 255).round().to("cpu", torch.uint8)
+    return np.ascontiguousarray(samples.permute(1, 2, 0).numpy())
 
 
 def _to_multiple(pictures: Tensor) -> Tensor:

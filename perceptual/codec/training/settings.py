@@ -110,4 +110,19 @@ class Progress:
     watched: tuple[Watched, ...] = ()
 
 
+@dataclass(frozen=True)
+class Data:
+    """What a training sees.
+
+    folders : their names alone.   pictures : how many it trains on.   held_out : names of those
+        that are only watched.   digest : of the pixels it trains on (`pictures.digest_of`).
+    """
+
+    folders: tuple[str, ...]
+    pictures: int
+    held_out: tuple[str, ...]
+    digest: str
+
+
 Tell = Callable[[Progress], None]
+Begun = Callable[[Data, int], None]

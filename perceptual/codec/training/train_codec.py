@@ -2,7 +2,7 @@
 
     photographs --- by the hash of names ---> trained on | held out
         trained on: rate + lambda * distortion of crops at all rates (`objective`)
-        held out: told of from time to time
+        held out: told of from time to time, and some of them shown (`held_out_pictures`)
 
 One network is trained for all rates; each crop has a lambda of its own. A process alone takes one
 accelerator, or the CPU; under `torchrun` each process takes its part of every batch.
@@ -24,9 +24,11 @@ from torch import Tensor, nn
 
 from perceptual.codec.card import Shape
 from perceptual.codec.network import CodecNetwork
-from perceptual.codec.training.pictures import held_out, photographs, read
-from perceptual.codec.training.run import Keep, Run
-from perceptual.codec.training.settings import CannotTrain, Settings, Tell
+from perceptual.codec.training import held_out_pictures
+from perceptual.codec.training.held_out_pictures import Shown
+from perceptual.codec.training.pictures import digest_of, held_out, photographs, read
+from perceptual.codec.training.run import Keep, Run, Seen
+from perceptual.codec.training.settings import Begun, CannotTrain, Data, Settings, Tell
 from perceptual.metric import Metric, MetricUnavailable, UnknownMetric
 from perceptual.saliency import Saliency, SaliencyUnavailable
 from perceptual.training import distributed
@@ -43,6 +45,7 @@ def train(
     start: CodecNetwork | None = None,
     tell: Tell = lambda progress: None,
     keep: Keep = lambda network, step: None,
+    begun: Begun = lambda data, step: None,
 ) -> CodecNetwork:
     """Train the codec; returns it with its averaged weights.
 
@@ -51,6 +54,8 @@ def train(
         where none is given.
     keep : called with the averaged network, in the first process, when it was watched and when the
         training ends or is stopped.
+    begun : called once in the first process, before the first step: on what it trains, and after
+        how many steps it goes on.
 
     Called again with the same folder it goes on where it was, also with other settings: with more
     steps, or another objective. Raises CannotTrain, and `run.Stopped` after SIGTERM or SIGINT.
@@ -62,20 +67,44 @@ def train(
         )
     metric = _metric(settings.objective.metric)
     pictures = [read(file) for file in files]
+    data = Data(
+        folders=tuple(each.resolve().name for each in folders),
+        pictures=len(files),
+        held_out=tuple(each.name for each in watched),
+        digest=digest_of(pictures) if distributed.is_first() else "",
+    )
+    shown = [read(file) for file in watched]
+
+    def show(step: int, seen: list[Seen]) -> None:
+        about = [
+            _about(file.name, picture, each)
+            for file, picture, each in zip(watched, shown, seen, strict=False)
+        ]
+        held_out_pictures.write(folder, step, about, [each.parts for each in seen])
+
     if settings.objective.saliency:
         pictures = _with_maps(pictures, Path(settings.objective.saliency), folder / MAPS)
     run = Run(
         settings,
         pictures,
-        [read(file) for file in watched],
+        shown,
         folder / CHECKPOINT,
         shape=shape if start is None else start.shape,
         start=None if start is None else start.state_dict(),
         metric=metric,
         keep=keep,
+        show=show,
     )
+    if distributed.is_first():
+        held_out_pictures.forget(folder, since=run.step + 1)
+        begun(data, run.step)
     with _asked_to_stop(run):
         return run.until_done(tell)
+
+
+def _about(name: str, picture: Tensor, seen: Seen) -> Shown:
+    (height, width), (whole_height, whole_width) = seen.parts[0].shape[:2], picture.shape[1:]
+    return Shown(name, width, height, whole_width, whole_height, tuple(seen.reconstructions))
 
 
 def _with_maps(pictures: Sequence[Tensor], model: Path, kept: Path) -> list[Tensor]:
