@@ -162,7 +162,7 @@ class PeakMemory:
     def __enter__(self) -> PeakMemory:
         with suppress(OSError):  # the peak so far is forgotten; see proc_pid_clear_refs(5)
             Path("/proc/self/clear_refs").write_text("5")
-        self._before = self._process.memory_info().rss
+        self._before = int(self._process.memory_info().rss)
         self._thread.start()
         return self
 

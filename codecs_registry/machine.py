@@ -88,7 +88,7 @@ def _own_seconds() -> float:
 def _busy_seconds() -> float:
     """Of all cores, since the machine started."""
     times = psutil.cpu_times()
-    busy = times.user + times.system
+    busy = float(times.user + times.system)
     for kind in ("nice", "irq", "softirq", "steal"):  # Linux's `user` has `guest` in it
-        busy += getattr(times, kind, 0.0)
+        busy += float(getattr(times, kind, 0.0))
     return busy
