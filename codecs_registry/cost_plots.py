@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -10,13 +11,14 @@ from codecs_registry.codec_costs import CostRow
 from codecs_registry.costs import MEGA
 from codecs_registry.plots import SERIES, svg
 
-_WIDTH, _LINE = 260, 24  # pixels: of a panel, of a codec
+_WIDTH, _LINE = 300, 24  # pixels: of a panel, of a codec
 _PANELS = (
     ("encode_s", "seconds to encode a megapixel"),
     ("decode_s", "seconds to decode a megapixel"),
     ("peak_mb", "MB of memory at the peak"),
 )
 _LABELS = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, ',.0f')"
+_MARGIN, _MOST_TICKS = 1.3, 6
 _FEWEST_BYTES = 0.1 * MEGA  # a logarithm needs more than nothing
 
 
@@ -60,11 +62,12 @@ def _panel(
         if end is not None
     ]
     axis = alt.Axis(labelLimit=200, grid=True) if is_first else alt.Axis(labels=False, ticks=False)
+    low, high = min(ends) / _MARGIN, max(ends) * _MARGIN
     x = alt.X(
         f"{field}:Q",
         title=title,
-        scale=alt.Scale(type="log", domain=[min(ends) / 1.3, max(ends) * 1.3], nice=False),
-        axis=alt.Axis(tickCount=5, labelExpr=_LABELS, labelOverlap="greedy"),
+        scale=alt.Scale(type="log", domain=[low, high], nice=False),
+        axis=alt.Axis(values=_ticks(low, high), labelExpr=_LABELS, labelOverlap="greedy"),
     )
     y = alt.Y("codec:N", title=None, scale=alt.Scale(domain=codecs), axis=axis)
     own = alt.datum.own
@@ -80,3 +83,14 @@ def _panel(
     return alt.layer(line.transform_filter(f"isValid(datum.{field}_low)"), dots).properties(
         width=_WIDTH, height=_LINE * len(codecs)
     )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round values between two that are evenly spread over a logarithmic axis, and not many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+        within = [tick for tick in ticks if low <= tick <= high]
+        if len(within) <= _MOST_TICKS:
+            break
+    return within

@@ -41,14 +41,16 @@ def significant(value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
-    places = max(0, 1 - math.floor(math.log10(abs(value))))
+    places = max(0, 1 - math.floor(math.log10(abs(float(f"{value:.1e}")))))
     return f"{value:.{places}f}"
 
 
 @register.filter
 def times(ratio: float | None) -> str:
-    """How many times as much: × 3.1."""
-    return "–" if ratio is None else f"× {significant(ratio)}"
+    """How many times as much, × 3.1, or as little, ÷ 140."""
+    if not ratio:
+        return "–"
+    return f"× {significant(ratio)}" if ratio >= 1 else f"÷ {significant(1 / ratio)}"
 
 
 @register.filter

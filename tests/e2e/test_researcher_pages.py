@@ -45,6 +45,7 @@ PAGES = {
     "image": "/images/{image}/",
     "rate-distortion": "/rate-distortion",
     "codecs": "/codecs",
+    "codec": "/codecs/closer/",
     "downstream": "/codecs/downstream/",
     "downstream-evaluation": "/codecs/downstream/{evaluation}/",
     "codec-trainings": "/codecs/trainings/",
