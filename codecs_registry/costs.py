@@ -163,6 +163,7 @@ class PeakMemory:
         with suppress(OSError):  # the peak so far is forgotten; see proc_pid_clear_refs(5)
             Path("/proc/self/clear_refs").write_text("5")
         self._before = int(self._process.memory_info().rss)
+        self._there = {each.pid: _high_water(each) for each in self._running()}
         self._thread.start()
         return self
 
@@ -173,7 +174,7 @@ class PeakMemory:
 
     @property
     def bytes(self) -> int:
-        """Beyond what the process had when watching began."""
+        """Beyond what the process and its programs had when watching began."""
         return max(0, self._own - self._before) + self._programs
 
     def _watch(self) -> None:
@@ -182,8 +183,11 @@ class PeakMemory:
 
     def _look(self) -> None:
         self._own = max(self._own, _high_water(self._process))
-        programs = self._process.children(recursive=True)
-        self._programs = max(self._programs, sum(map(_high_water, programs)))
+        taken = (_high_water(each) - self._there.get(each.pid, 0) for each in self._running())
+        self._programs = max(self._programs, sum(max(0, each) for each in taken))
+
+    def _running(self) -> list[psutil.Process]:
+        return list(self._process.children(recursive=True))
 
 
 def _high_water(process: psutil.Process) -> int:
