@@ -83,6 +83,8 @@ def keep(cost: Cost, *, on: Photographs, bpp: float, repeat: int, now: datetime)
             "decode_s": cost.decode.median,
             "decode_s_low": cost.decode.low,
             "decode_s_high": cost.decode.high,
+            "encode_core_s": cost.encode_core_s,
+            "decode_core_s": cost.decode_core_s,
             "peak_bytes": cost.peak_bytes,
             "peak_bytes_per_pixel": cost.peak_bytes_per_pixel,
             "measured_at": now,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import statistics
 import threading
 import time
@@ -25,7 +26,7 @@ import psutil
 
 from codecs_registry.codecs import get_codec
 from codecs_registry.codecs.base import Codec, CodecError, Pixels
-from codecs_registry.machine import OthersLoad, on_one_core
+from codecs_registry.machine import OthersLoad, core_seconds, on_one_core
 from codecs_registry.pictures import identify, read_picture
 
 MEGA = 1_000_000
@@ -63,6 +64,8 @@ class Cost:
 
     setting : of its knob.   actual_bpp : of all its files by all pixels.
     encode, decode : seconds for a megapixel: the median over pictures of each one's median.
+    encode_core_s, decode_core_s : likewise, but only while a core worked for the codec: what
+        `encode` and `decode` would be where nothing else runs, but for what it waits for.
     peak_bytes : of memory for the picture that takes most, beyond what the process, with the
         programs that it starts, had once the codec's library was loaded.
     peak_bytes_per_pixel : the same by the pixels of the largest picture.
@@ -75,6 +78,8 @@ class Cost:
     actual_bpp: float
     encode: Spread
     decode: Spread
+    encode_core_s: float
+    decode_core_s: float
     peak_bytes: int
     peak_bytes_per_pixel: float
     busy_elsewhere: float
@@ -178,6 +183,9 @@ class PeakMemory:
         return max(0, self._own - self._before) + self._programs
 
     def _watch(self) -> None:
+        # On any core, not on the one that is measured: a program's last moments would be missed.
+        with suppress(AttributeError, OSError):
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
         while not self._done.wait(_LOOK_S):
             self._look()
 
@@ -217,20 +225,21 @@ def _measured(name: str, files: Sequence[bytes], bpp: float, repeat: int) -> Cos
     setting = ordinary_setting(codec, bpp)
     pictures = [read_picture(io.BytesIO(file)).pixels for file in files]
     peak = peak_beyond_loaded(codec, setting, pictures)  # and all is warm
-    encode_s: list[list[float]] = [[] for _ in pictures]
-    decode_s: list[list[float]] = [[] for _ in pictures]
+    encode_s, decode_s, encode_core_s, decode_core_s = (
+        [list[float]() for _ in pictures] for _ in range(4)
+    )
     bits = [0] * len(pictures)
     load = OthersLoad()
     # Picture after picture, and all of them again: a moment when the machine was busy falls on
     # one run of many pictures, and what a codec keeps of the last pictures spares it nothing.
     for _ in range(repeat):
         for at, pixels in enumerate(pictures):
-            started = time.perf_counter()
+            encoding = _Stopwatch()
             bitstream = codec.encode(pixels, setting)
-            encoded = time.perf_counter()
+            encoding.read(encode_s[at], encode_core_s[at])
+            decoding = _Stopwatch()
             decoded = codec.decode(bitstream)
-            decode_s[at].append(time.perf_counter() - encoded)
-            encode_s[at].append(encoded - started)
+            decoding.read(decode_s[at], decode_core_s[at])
             bits[at] = 8 * len(bitstream)
             if decoded.shape != pixels.shape:
                 raise CodecError(
@@ -245,10 +254,24 @@ def _measured(name: str, files: Sequence[bytes], bpp: float, repeat: int) -> Cos
         actual_bpp=sum(bits) / sum(areas),
         encode=_per_megapixel(encode_s, areas),
         decode=_per_megapixel(decode_s, areas),
+        encode_core_s=_per_megapixel(encode_core_s, areas).median,
+        decode_core_s=_per_megapixel(decode_core_s, areas).median,
         peak_bytes=peak,
         peak_bytes_per_pixel=peak / max(areas),
         busy_elsewhere=busy,
     )
+
+
+class _Stopwatch:
+    """Runs from when it is made, by the clock and by the cores' work."""
+
+    def __init__(self) -> None:
+        self._core, self._clock = core_seconds(), time.perf_counter()
+
+    def read(self, clock_s: list[float], core_s: list[float]) -> None:
+        """Append what has passed."""
+        clock_s.append(time.perf_counter() - self._clock)
+        core_s.append(core_seconds() - self._core)
 
 
 def _per_megapixel(seconds: Sequence[Sequence[float]], areas: Sequence[int]) -> Spread:

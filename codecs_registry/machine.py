@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,18 +72,19 @@ class OthersLoad:
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
-        self._own, self._all = _own_seconds(), _busy_seconds()
+        self._own, self._all = core_seconds(), _busy_seconds()
 
     def cores(self) -> float:
         """Others: all processes but this one and those that it started and that have ended."""
         passed = time.perf_counter() - self._started
-        others = (_busy_seconds() - self._all) - (_own_seconds() - self._own)
+        others = (_busy_seconds() - self._all) - (core_seconds() - self._own)
         return max(0.0, others / passed)
 
 
-def _own_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+def core_seconds() -> float:
+    """Of cores that worked for this process, and for those that it started and that have ended."""
+    both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 def _busy_seconds() -> float:

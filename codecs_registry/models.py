@@ -257,6 +257,8 @@ class CodecCost(models.Model):
     decode_s = models.FloatField()
     decode_s_low = models.FloatField(null=True)
     decode_s_high = models.FloatField(null=True)
+    encode_core_s = models.FloatField(help_text="Likewise, of a core's work for the codec alone.")
+    decode_core_s = models.FloatField()
     peak_bytes = models.BigIntegerField(
         help_text="Of memory, beyond what the process had once the codec's library was loaded."
     )

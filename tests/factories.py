@@ -73,6 +73,8 @@ def codec_cost(codec: str, **fields) -> CodecCost:
             "decode_s": 0.02,
             "decode_s_low": 0.015,
             "decode_s_high": 0.03,
+            "encode_core_s": 0.19,
+            "decode_core_s": 0.019,
             "peak_bytes": 12_000_000,
             "peak_bytes_per_pixel": 30.0,
             "measured_at": NOW,

@@ -39,6 +39,10 @@ class CostSerializer(serializers.Serializer):
     decode_s = serializers.FloatField()
     decode_s_low = serializers.FloatField(allow_null=True)
     decode_s_high = serializers.FloatField(allow_null=True)
+    encode_core_s = serializers.FloatField(
+        help_text="Likewise, only while a core worked for the codec: on a busy machine, less."
+    )
+    decode_core_s = serializers.FloatField()
     peak_bytes = serializers.IntegerField(
         help_text="Of memory, beyond what the process had once the codec’s library was loaded."
     )

@@ -184,6 +184,8 @@ def test_codecs_are_measured_and_kept_though_one_fails(folder, one_that_fails):
     assert (kept.codec, kept.codec_version) == ("webp", get_codec("webp").version())
     assert kept.encode_s == cost["encode"]["median"] > 0
     assert kept.decode_s == cost["decode"]["median"] > 0
+    assert 0 < kept.encode_core_s == cost["encode_core_s"] < 1.2 * kept.encode_s
+    assert 0 < kept.decode_core_s == cost["decode_core_s"] < 1.2 * kept.decode_s
     assert kept.encode_s_low is None, "two photographs have no interval"
     assert (kept.pictures, kept.repeats, kept.target_bpp) == (2, 2, 0.67)
     assert kept.pictures_sha256 == document["pictures"]["sha256"]
@@ -323,8 +325,8 @@ def test_a_codecs_page_compares_its_costs_and_marks_its_own(as_researcher):
     factories.codec_cost("jpeg", encode_s=0.1, encode_s_low=None, encode_s_high=None)
     shown = page(as_researcher, "codec", "webp")
     said = text_of(shown)
-    assert "WebP this one 0.50 [0.15, 0.30] × 1.0" in said
-    assert "JPEG 0.10 ÷ 5.0 0.020" in said
+    assert "WebP this one 0.50 [0.15, 0.30] × 1.0 0.19" in said
+    assert "JPEG 0.10 ÷ 5.0 0.19 0.020" in said
     assert "A processor, 2 cores" in said
     assert "Measured in another version" not in said
     assert "Measured in another version" in text_of(page(as_researcher, "codec", "jpeg"))

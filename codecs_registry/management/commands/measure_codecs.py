@@ -116,7 +116,8 @@ class Command(BaseCommand):
 
 def _in_words(cost: Cost) -> str:
     return (
-        f"{cost.encode.median:.3g} s/MP to encode, {cost.decode.median:.3g} to decode, "
+        f"{cost.encode.median:.3g} s/MP to encode ({cost.encode_core_s:.3g} of a core's work), "
+        f"{cost.decode.median:.3g} to decode ({cost.decode_core_s:.3g}), "
         f"{cost.peak_bytes / MEGA:.0f} MB, {cost.actual_bpp:.2f} bpp; "
         f"others kept {cost.busy_elsewhere:.1f} cores busy"
     )
