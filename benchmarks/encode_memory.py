@@ -5,16 +5,13 @@ picture itself, 3 bytes a pixel. Not a part of `make bench`: it needs gigabytes.
 """
 
 import os
-import resource
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import numpy as np
-import psutil
 
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Pixels
+from codecs_registry.costs import in_process_of_its_own, ordinary_setting, peak_beyond_loaded
 
 BPP = 1.0
 
@@ -28,8 +25,7 @@ def run() -> list[dict]:
         codec = get_codec(name)
         if codec.unavailable():
             continue
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            measured = pool.submit(_bytes_per_pixel, name, side).result()
+        measured = in_process_of_its_own(_bytes_per_pixel, name, side, of=codec.label)
         row = {
             "codec": name,
             "bytes/pixel": round(measured, 1),
@@ -43,15 +39,7 @@ def run() -> list[dict]:
 
 def _bytes_per_pixel(name: str, side: int) -> float:
     codec = get_codec(name)
-    knob = codec.knob
-    setting = knob.setting(np.log(BPP)) if knob.curve else (knob.low + knob.high) / 2
-    small, large = _picture(64), _picture(side)
-    codec.decode(codec.encode(small, setting))  # the library is loaded
-    before = psutil.Process().memory_info().rss
-    codec.decode(codec.encode(large, setting))
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    return (own + children) / side**2
+    return peak_beyond_loaded(codec, ordinary_setting(codec, BPP), [_picture(side)]) / side**2
 
 
 def _picture(side: int) -> Pixels:

@@ -14,9 +14,10 @@ from django.urls import reverse
 from PIL import Image
 
 from codecs_registry import blobs
+from codecs_registry.codec_costs import newest_costs
 from codecs_registry.codecs import all_codecs
 from codecs_registry.codecs.base import Codec, CodecError, Setting
-from codecs_registry.models import Reconstruction, SourceImage, stratum_name
+from codecs_registry.models import CodecCost, Reconstruction, SourceImage, stratum_name
 from perceptual.reference import SMALLEST_SIDE
 
 State = Reconstruction.State
@@ -57,9 +58,16 @@ class CodecEntry:
     """Whether the knob has whole settings only."""
     bpp: tuple[float, float] | None
     """The least and the most that an ordinary photograph takes; None if nobody measured it."""
+    cost: CodecCost | None
+    """What was measured last."""
     made: int
     on_target: int
     failed: int
+
+    @property
+    def has_page(self) -> bool:
+        """A file that declares none is listed by its path, which no page's address can have."""
+        return "/" not in self.name
 
     @property
     def share_on_target(self) -> float | None:
@@ -67,8 +75,8 @@ class CodecEntry:
 
 
 def codec_entries() -> list[CodecEntry]:
-    """Every codec that is installed, and every other one that something was made by; those that
-    can be used here first, each group in the names' order. One query."""
+    """Every codec that is installed, and every other one that made something or was measured;
+    those that can be used here first, each group in the names' order. Two queries."""
     counts = {
         row["codec"]: row
         for row in Reconstruction.objects.order_by()
@@ -79,15 +87,18 @@ def codec_entries() -> list[CodecEntry]:
             failed=Count("id", filter=Q(state=State.FAILED)),
         )
     }
-    installed = all_codecs()
-    entries = [_entry(codec, counts.get(codec.name, {})) for codec in installed.values()]
+    installed, costs = all_codecs(), newest_costs()
+    entries = [
+        _entry(codec, counts.get(name, {}), costs.get(name)) for name, codec in installed.items()
+    ]
     entries += [
-        _gone(name, count) for name, count in sorted(counts.items()) if name not in installed
+        _gone(name, counts.get(name, {}), costs.get(name))
+        for name in sorted({*counts, *costs} - {*installed})
     ]
     return sorted(entries, key=lambda entry: bool(entry.reason))
 
 
-def _entry(codec: Codec, counts: dict) -> CodecEntry:
+def _entry(codec: Codec, counts: dict, cost: CodecCost | None) -> CodecEntry:
     reason = codec.unavailable()
     turns, kept = _settings(codec)
     curve = [bpp for _, bpp in codec.knob.curve]
@@ -100,11 +111,12 @@ def _entry(codec: Codec, counts: dict) -> CodecEntry:
         kept=kept,
         whole=codec.knob.integer,
         bpp=(min(curve), max(curve)) if curve else None,
+        cost=cost,
         **_counted(counts),
     )
 
 
-def _gone(name: str, counts: dict) -> CodecEntry:
+def _gone(name: str, counts: dict, cost: CodecCost | None) -> CodecEntry:
     return CodecEntry(
         name=name,
         label=name,
@@ -114,6 +126,7 @@ def _gone(name: str, counts: dict) -> CodecEntry:
         kept={},
         whole=False,
         bpp=None,
+        cost=cost,
         **_counted(counts),
     )
 

@@ -232,3 +232,50 @@ class Encode(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} by {self.codec} at {self.setting:g}"
+
+
+class CodecCost(models.Model):
+    """What a codec took for some photographs on one core, as `manage.py measure_codecs` found it
+    in a process of its own. The last that was measured on a kind of machine is kept."""
+
+    codec = models.CharField(max_length=50)
+    codec_version = models.CharField(max_length=200)
+    machine = models.CharField(max_length=200, help_text="Its processor, and how many cores.")
+    software = models.JSONField(help_text="Versions, by library.")
+    busy_elsewhere = models.FloatField(help_text="Cores that others kept busy meanwhile.")
+
+    target_bpp = models.FloatField(help_text="The rate of an ordinary photograph at this setting.")
+    setting = models.FloatField(help_text="Of the codec's knob.")
+    actual_bpp = models.FloatField(help_text="Of all files by all pixels.")
+    pictures = models.PositiveIntegerField(help_text="How many photographs.")
+    pictures_sha256 = models.CharField(max_length=64, help_text="Of their files.")
+    repeats = models.PositiveIntegerField(help_text="How often each was coded.")
+
+    encode_s = models.FloatField(help_text="Seconds a megapixel; the median over photographs.")
+    encode_s_low = models.FloatField(null=True, help_text="Of the median's 95 % interval.")
+    encode_s_high = models.FloatField(null=True)
+    decode_s = models.FloatField()
+    decode_s_low = models.FloatField(null=True)
+    decode_s_high = models.FloatField(null=True)
+    encode_core_s = models.FloatField(help_text="Likewise, of a core's work for the codec alone.")
+    decode_core_s = models.FloatField()
+    peak_bytes = models.BigIntegerField(
+        help_text="Of memory, beyond what the process had once the codec's library was loaded."
+    )
+    peak_bytes_per_pixel = models.FloatField(help_text="The same by the largest photograph.")
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-measured_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["codec", "codec_version", "machine"], name="codec_cost_kept_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(encode_s__gt=0, decode_s__gt=0, peak_bytes__gte=0, pictures__gt=0),
+                name="codec_cost_is_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.codec} on {self.machine}"

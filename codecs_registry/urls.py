@@ -4,6 +4,7 @@ from codecs_registry import views
 
 urlpatterns = [
     path("codecs", views.codecs, name="codecs"),
+    path("codecs/<str:codec>/", views.codec, name="codec"),
     path("images", views.images, name="images"),
     path("images/<int:source_id>/", views.image, name="image"),
     path("images/<int:source_id>/original.png", views.original, name="original-png"),

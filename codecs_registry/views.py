@@ -12,8 +12,10 @@ from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from codecs_registry import catalogue
+from codecs_registry import catalogue, codec_costs
 from codecs_registry import rate_distortion as rd
+from codecs_registry.codecs import all_codecs
+from codecs_registry.model_cards import card_of
 from codecs_registry.models import Collection, Reconstruction, SourceImage
 from codecs_registry.responses import csv_lines, download, immutable
 
@@ -29,6 +31,28 @@ READY = Reconstruction.State.READY
 def codecs(request: HttpRequest) -> HttpResponse:
     """Every codec: its version, its knob, what it made; or how to get it."""
     return render(request, "codecs_registry/codecs.html", {"codecs": catalogue.codec_entries()})
+
+
+@login_required
+@never_cache
+@require_GET
+def codec(request: HttpRequest, codec: str) -> HttpResponse:
+    """A codec: what it is, what it made here, and what it costs beside every other."""
+    # Imported here: Altair takes half a second, which few pages need.
+    from codecs_registry.cost_plots import cost_plot
+
+    entry = next((each for each in catalogue.codec_entries() if each.name == codec), None)
+    if entry is None:
+        raise Http404
+    costs = codec_costs.costs_beside(codec)
+    context = {
+        "codec": entry,
+        "costs": costs,
+        "plot": costs and cost_plot(costs.rows),
+        "here": codec_costs.time_here(codec, entry.version),
+        "card": card_of(all_codecs().get(codec)),
+    }
+    return render(request, "codecs_registry/codec.html", context)
 
 
 @login_required

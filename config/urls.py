@@ -11,9 +11,10 @@ urlpatterns = [
     path("sign-out", LogoutView.as_view(), name="logout"),
     path("appearance", appearance.choose, name="appearance"),
     path("", include("projects.urls")),
-    path("", include("codecs_registry.urls")),
     path("", include("annotation.urls")),
     path("", include("evaluation.urls")),
+    # Last, since a codec may have any name: codecs/downstream/ is another page.
+    path("", include("codecs_registry.urls")),
 ]
 
 # Annotators meet these, too.

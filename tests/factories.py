@@ -20,7 +20,7 @@ from annotation.models import (
 from annotation.stimuli import delivered_bytes
 from codecs_registry import blobs, lossless
 from codecs_registry.codecs import get_codec
-from codecs_registry.models import Reconstruction, SourceImage
+from codecs_registry.models import CodecCost, Reconstruction, SourceImage
 from codecs_registry.pictures import Pixels, identify
 from evaluation import launching
 from evaluation.models import Study
@@ -49,6 +49,37 @@ def source_image(picture: Pixels | None = None, *, name: str | None = None) -> S
         height=height,
         name=name or f"photo-{number}.png",
         **asdict(lossless.store(picture)),
+    )
+
+
+def codec_cost(codec: str, **fields) -> CodecCost:
+    """What a codec took, as if it had been measured."""
+    return CodecCost.objects.create(
+        **{
+            "codec": codec,
+            "codec_version": f"{codec} 1",
+            "machine": "A processor, 2 cores",
+            "software": {"python": "3.11"},
+            "busy_elsewhere": 0.5,
+            "target_bpp": 0.67,
+            "setting": 50.0,
+            "actual_bpp": 0.7,
+            "pictures": 12,
+            "pictures_sha256": "0" * 64,
+            "repeats": 3,
+            "encode_s": 0.2,
+            "encode_s_low": 0.15,
+            "encode_s_high": 0.3,
+            "decode_s": 0.02,
+            "decode_s_low": 0.015,
+            "decode_s_high": 0.03,
+            "encode_core_s": 0.19,
+            "decode_core_s": 0.019,
+            "peak_bytes": 12_000_000,
+            "peak_bytes_per_pixel": 30.0,
+            "measured_at": NOW,
+            **fields,
+        }
     )
 
 

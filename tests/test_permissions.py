@@ -44,6 +44,7 @@ NEEDED = {
     "GET sign-in-elsewhere": PUBLIC, "GET signed-in-elsewhere": PUBLIC,
     # Anybody's who has an account, each sees what is theirs.
     "GET projects": SIGNED_IN, "POST choose-project": SIGNED_IN, "GET codecs": SIGNED_IN,
+    "GET codec": SIGNED_IN,
     "POST put-tour-away": SIGNED_IN, "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN,
     "GET studies": SIGNED_IN, "GET rate-distortion-csv": SIGNED_IN, "POST distance": SIGNED_IN,
     "GET audit-of-all": ADMINISTRATOR,
@@ -238,6 +239,7 @@ def world(django_user_model, settings, tmp_path, monkeypatch) -> World:
     link = sharing.share(study, population="people")
     arguments = {
         "slug": study.slug,
+        "codec": "jpeg",
         "import_id": imported.id,
         "export_id": export.id,
         "evaluation_id": downstream_evaluation(lab).id,

@@ -73,7 +73,7 @@ class Closer:
     memory_per_pixel = 120
 
     def version(self) -> str:
-        (_, digest), saliency = _told(), _saliency()
+        (_, digest), saliency = model_told(), _saliency()
         guided = "" if saliency is None else f", saliency {saliency.digest[:12]}"
         return f"Closer codec 1, model {digest[:12]}{guided}"
 
@@ -85,7 +85,7 @@ class Closer:
         return ""
 
     def settings(self, setting: float) -> dict[str, Setting]:
-        card, _ = _told()
+        card, _ = model_told()
         return {"quality": setting, "lambda": _price(setting), "thrift": card.thrift}
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
@@ -114,7 +114,7 @@ def _price(quality: float) -> float:
     return min(max(price, LEAST_PRICE), GREATEST_PRICE)
 
 
-def _told() -> tuple[Card, str]:
+def model_told() -> tuple[Card, str]:
     """The model's card and digest. Raises CodecUnavailable, saying how to get a model."""
     file = _file()
     try:
@@ -130,7 +130,7 @@ def _told() -> tuple[Card, str]:
 
 def _model() -> LearnedCodec:
     """The model, loaded once for each file. Raises CodecUnavailable."""
-    _told()
+    model_told()
     file = _file()
     try:
         return _loaded(file, file.stat().st_mtime_ns)
@@ -144,7 +144,7 @@ def _file() -> Path:
 
 def _saliency() -> Saliency | None:
     """The network for maps, where the model takes any."""
-    card, _ = _told()
+    card, _ = model_told()
     if card.saliency_floor is None:
         return None
     try:

@@ -1,5 +1,7 @@
 """Numbers as the registry's pages print them."""
 
+import math
+
 from django import template
 
 register = template.Library()
@@ -30,3 +32,27 @@ def setting(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@register.filter
+def significant(value: float | None) -> str:
+    """Two digits that tell, without an exponent: 0.0051, 0.16, 3.5, 35, 351."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    places = max(0, 1 - math.floor(math.log10(abs(float(f"{value:.1e}")))))
+    return f"{value:.{places}f}"
+
+
+@register.filter
+def times(ratio: float | None) -> str:
+    """How many times as much, × 3.1, or as little, ÷ 140."""
+    if not ratio:
+        return "–"
+    return f"× {significant(ratio)}" if ratio >= 1 else f"÷ {significant(1 / ratio)}"
+
+
+@register.filter
+def megabytes(size: float) -> str:
+    return significant(size / 1e6)

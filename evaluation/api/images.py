@@ -26,12 +26,47 @@ MOST_BYTES = 500_000_000  # of one upload
 MOST_FILES = 200
 
 
+class CostSerializer(serializers.Serializer):
+    """What `manage.py measure_codecs` found last, on one core. Compare those of one machine, target
+    rate and `pictures_sha256`."""
+
+    version = serializers.CharField(source="codec_version")
+    encode_s = serializers.FloatField(help_text="Seconds a megapixel; the median over photographs.")
+    encode_s_low = serializers.FloatField(
+        allow_null=True, help_text="Of the median’s 95 % interval; null of fewer than six."
+    )
+    encode_s_high = serializers.FloatField(allow_null=True)
+    decode_s = serializers.FloatField()
+    decode_s_low = serializers.FloatField(allow_null=True)
+    decode_s_high = serializers.FloatField(allow_null=True)
+    encode_core_s = serializers.FloatField(
+        help_text="Likewise, only while a core worked for the codec: on a busy machine, less."
+    )
+    decode_core_s = serializers.FloatField()
+    peak_bytes = serializers.IntegerField(
+        help_text="Of memory, beyond what the process had once the codec’s library was loaded."
+    )
+    peak_bytes_per_pixel = serializers.FloatField(help_text="The same by the largest photograph.")
+    target_bpp = serializers.FloatField(
+        help_text="What an ordinary photograph takes at this setting."
+    )
+    actual_bpp = serializers.FloatField(help_text="Of all files by all pixels.")
+    pictures = serializers.IntegerField(help_text="How many photographs.")
+    pictures_sha256 = serializers.CharField(help_text="Of their pixels.")
+    repeats = serializers.IntegerField(help_text="How often each was coded.")
+    machine = serializers.CharField(help_text="Its processor, and how many cores.")
+    software = serializers.DictField(child=serializers.CharField(), help_text="Versions.")
+    busy_elsewhere = serializers.FloatField(help_text="Cores that others kept busy meanwhile.")
+    measured_at = serializers.DateTimeField()
+
+
 class CodecSerializer(serializers.Serializer):
     name = serializers.CharField(help_text="As studies name it.")
     label = serializers.CharField()
     version = serializers.CharField()
     is_available = serializers.SerializerMethodField()
     reason = serializers.CharField(help_text="Why it cannot be used here; empty if it can.")
+    cost = CostSerializer(allow_null=True, help_text="null: it was not measured here.")
 
     def get_is_available(self, entry: catalogue.CodecEntry) -> bool:
         return not entry.reason
@@ -118,7 +153,7 @@ class AllCodecs(Endpoint):
 
     @operation(Scope.READ, gives=Codecs)
     def get(self, request) -> Response:
-        """The codecs, and whether each can be used here."""
+        """The codecs, whether each can be used here, and what it costs."""
         return Response({"items": CodecSerializer(catalogue.codec_entries(), many=True).data})
 
 

@@ -45,6 +45,7 @@ PAGES = {
     "image": "/images/{image}/",
     "rate-distortion": "/rate-distortion",
     "codecs": "/codecs",
+    "codec": "/codecs/{codec}/",
     "downstream": "/codecs/downstream/",
     "downstream-evaluation": "/codecs/downstream/{evaluation}/",
     "codec-trainings": "/codecs/trainings/",
@@ -126,6 +127,7 @@ def slugs(demo: Stack) -> dict[str, object]:
         "image": image,
         "metric": metric,
         "evaluation": evaluation,
+        "codec": "closer" if PICTURES else "webp",  # which is measured
     }
 
 
@@ -277,6 +279,7 @@ def test_no_page_violates_a_rule_of_accessibility_by_day_or_by_night(demo, page,
     if PICTURES:  # else the metric would be looking at pictures while other tests time answers
         put_metric_in_service(demo, page)
     upload_downstream(demo, page)
+    measure_codecs(demo)
     found = {}
     named = slugs(demo)
     for name, path in (PAGES | (OF_THE_METRIC if PICTURES else {})).items():
@@ -351,6 +354,12 @@ def upload_downstream(demo: Stack, page) -> None:
     page.set_input_files("[name=file]", DOWNSTREAM)
     page.click("button >> text=Upload")
     page.wait_for_selector("h1:has-text('32 photographs of COCO')")
+
+
+def measure_codecs(demo: Stack) -> None:
+    """What the codecs' pages compare; in full for docs/pages.md alone."""
+    few = ["--codec", "jpeg", "--codec", "webp", "--pictures", "2", "--repeat", "1"]
+    demo.manage("measure_codecs", *([] if PICTURES else few))
 
 
 def put_metric_in_service(demo: Stack, page) -> None:

@@ -68,6 +68,8 @@ def secret(researcher, settings, monkeypatch, tmp_path) -> Iterator[str]:
 def existing(secret, researcher, django_user_model) -> dict[str, dict[str, object]]:
     """Path parameters that name something, by the first or the third word of the address."""
     project = default_project()
+    factories.codec_cost("jpeg")
+    factories.codec_cost("webp", encode_s_low=None, encode_s_high=None)
     study = factories.study()
     factories.judge_all(who := factories.annotator(study.campaign))
     Collection.objects.create(name="sea", project=project).sources.add(*study.sources.all())
