@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codecs_registry.codecs.base import CodecUnavailable
-from codecs_registry.codecs.closer import Closer, model_told
+from codecs_registry.codecs.closer import Closer
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def card_of(codec: object) -> ModelCard | None:
     if not isinstance(codec, Closer):
         return None
     try:
-        card, digest = model_told()
+        card, digest = codec.told()
     except CodecUnavailable:
         return None
     return ModelCard(

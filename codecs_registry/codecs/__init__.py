@@ -1,8 +1,9 @@
-"""Which codecs there are: ours, those of third parties, and programs that a TOML file declares.
+"""Which codecs there are: ours, those of third parties, programs that a TOML file declares, and
+models of the learned codec.
 
 A codec is found by an entry point of the group 'closer.codecs': its name is the codec's, its value
 a class (or function) without arguments that makes an object fulfilling `base.Codec`. `command_line`
-says what is in a TOML file.
+says what is in a TOML file. A model beside them is a codec of its file's name.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from codecs_registry.codecs.base import (
     Setting,
     UnknownCodec,
 )
+from codecs_registry.codecs.closer import Closer
 from codecs_registry.codecs.command_line import (
+    MODEL,
     VARIABLE,
     BadDeclaration,
     CommandLineCodec,
+    check_name,
     declarations,
     read_declaration,
 )
@@ -52,7 +56,7 @@ def _installed() -> dict[str, Codec]:
 
 
 def load_codecs(found: Iterable[EntryPoint], files: Iterable[Path] = ()) -> dict[str, Codec]:
-    """The codecs of these entry points and TOML files, by name.
+    """The codecs of these entry points, TOML files and models, by name.
 
     One that does not load, or whose name is taken by one before it, becomes a BrokenCodec.
     """
@@ -93,6 +97,9 @@ def _load(entry: EntryPoint) -> Codec:
 
 def _declared(file: Path) -> Codec:
     try:
+        if file.suffix == MODEL:
+            check_name(file.stem)
+            return Closer(file.stem, file)
         return CommandLineCodec(read_declaration(file))
     except BadDeclaration as error:
         reason = str(error)

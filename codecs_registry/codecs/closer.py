@@ -25,6 +25,7 @@ from codecs_registry.codecs.base import (
     check_setting,
 )
 from codecs_registry.codecs.checks import check_size
+from codecs_registry.codecs.command_line import VARIABLE as FOLDERS
 from perceptual.codec.card import (
     BUNDLED_FILE,
     GREATEST_PRICE,
@@ -50,7 +51,6 @@ class Closer:
     A model that was trained with maps of saliency gets one of each picture.
     """
 
-    name = "closer"
     label = "Closer"
     extension = ".clo"
     knob = Knob(
@@ -72,20 +72,26 @@ class Closer:
     )
     memory_per_pixel = 120
 
+    def __init__(self, name: str = "closer", file: Path | None = None) -> None:
+        """file : of the model; None: the one of VARIABLE, or that which comes with Closer."""
+        self.name = name
+        self.label = self.label if file is None else f"{self.label} ({file.stem})"
+        self._file = file
+
     def version(self) -> str:
-        (_, digest), saliency = model_told(), _saliency()
+        (_, digest), saliency = self.told(), self._saliency()
         guided = "" if saliency is None else f", saliency {saliency.digest[:12]}"
         return f"Closer codec 1, model {digest[:12]}{guided}"
 
     def unavailable(self) -> str:
         try:
-            _saliency()
+            self._saliency()
         except CodecUnavailable as error:
             return str(error)
         return ""
 
     def settings(self, setting: float) -> dict[str, Setting]:
-        card, _ = model_told()
+        card, _ = self.told()
         return {"quality": setting, "lambda": _price(setting), "thrift": card.thrift}
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
@@ -95,17 +101,55 @@ class Closer:
         check_size(pixels, label=self.label, max_side=LARGEST_SIDE)
         if pixels.shape[0] * pixels.shape[1] > LARGEST_PICTURE:
             raise EncodeFailed(f"{self.label} takes at most {LARGEST_PICTURE} pixels")
-        saliency = _saliency()
+        saliency = self._saliency()
         told = None if saliency is None else _map(saliency, pixels)
-        return _model().encode(pixels, _price(setting), told)
+        return self._model().encode(pixels, _price(setting), told)
 
     def decode(self, bitstream: bytes) -> Pixels:
         from perceptual.codec.container import BadBitstream
 
         try:
-            return _model().decode(bitstream)
+            return self._model().decode(bitstream)
         except BadBitstream as error:
             raise DecodeFailed(f"this is not a file that {self.label} can read: {error}") from error
+
+    def told(self) -> tuple[Card, str]:
+        """The model's card and digest. Raises CodecUnavailable, saying how to get a model."""
+        try:
+            return _read(self.file, self.file.stat().st_mtime_ns)
+        except OSError:
+            raise CodecUnavailable(
+                f"its model {self.file} is missing: train one (manage.py train_codec), and "
+                f"{self._mend}"
+            ) from None
+        except InvalidModel as error:
+            raise CodecUnavailable(f"{error}; {self._mend}") from None
+
+    @property
+    def file(self) -> Path:
+        return self._file or Path(os.environ.get(VARIABLE) or BUNDLED_FILE)
+
+    @property
+    def _mend(self) -> str:
+        return f"name its file in {VARIABLE if self._file is None else FOLDERS}"
+
+    def _model(self) -> LearnedCodec:
+        """The model, loaded once for each file. Raises CodecUnavailable."""
+        self.told()
+        try:
+            return _loaded(self.file, self.file.stat().st_mtime_ns)
+        except InvalidModel as error:
+            raise CodecUnavailable(f"{error}; {self._mend}") from None
+
+    def _saliency(self) -> Saliency | None:
+        """The network for maps, where the model takes any."""
+        card, _ = self.told()
+        if card.saliency_floor is None:
+            return None
+        try:
+            return _loaded_saliency(default_file())
+        except SaliencyUnavailable as error:
+            raise CodecUnavailable(str(error)) from None
 
 
 def _price(quality: float) -> float:
@@ -114,52 +158,13 @@ def _price(quality: float) -> float:
     return min(max(price, LEAST_PRICE), GREATEST_PRICE)
 
 
-def model_told() -> tuple[Card, str]:
-    """The model's card and digest. Raises CodecUnavailable, saying how to get a model."""
-    file = _file()
-    try:
-        return _read(file, file.stat().st_mtime_ns)
-    except OSError:
-        raise CodecUnavailable(
-            f"its model {file} is missing: train one (manage.py train_codec), and name its file in "
-            f"{VARIABLE}"
-        ) from None
-    except InvalidModel as error:
-        raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
-
-
-def _model() -> LearnedCodec:
-    """The model, loaded once for each file. Raises CodecUnavailable."""
-    model_told()
-    file = _file()
-    try:
-        return _loaded(file, file.stat().st_mtime_ns)
-    except InvalidModel as error:
-        raise CodecUnavailable(f"{error}; name another model in {VARIABLE}") from None
-
-
-def _file() -> Path:
-    return Path(os.environ.get(VARIABLE) or BUNDLED_FILE)
-
-
-def _saliency() -> Saliency | None:
-    """The network for maps, where the model takes any."""
-    card, _ = model_told()
-    if card.saliency_floor is None:
-        return None
-    try:
-        return _loaded_saliency(default_file())
-    except SaliencyUnavailable as error:
-        raise CodecUnavailable(str(error)) from None
-
-
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _read(file: Path, changed: int) -> tuple[Card, str]:
     stored = read(file)
     return stored.card, stored.digest
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _loaded(file: Path, changed: int) -> LearnedCodec:
     from perceptual.codec.model import LearnedCodec
 

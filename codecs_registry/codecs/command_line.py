@@ -50,6 +50,9 @@ READY = Path(__file__).with_name("commands")
 """The folder of the declarations that come with Closer."""
 VARIABLE = "CLOSER_CODECS"
 """The environment variable that names further files and folders, os.pathsep between them."""
+MODEL = ".safetensors"
+"""How files of the learned codec end, which stand beside those declarations."""
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 _KEYS = {
     "name",
@@ -134,7 +137,8 @@ class Declaration:
 
 
 def declarations(variable: str | None = None) -> list[Path]:
-    """The ready TOML files, then those of the files and folders that the variable names.
+    """The ready TOML files, then those of the files and folders that the variable names: TOML files
+    and models of the learned codec.
 
     variable : in place of the environment's value. A path in it that is not there is kept, so that
         reading it says so.
@@ -142,8 +146,9 @@ def declarations(variable: str | None = None) -> list[Path]:
     named = os.environ.get(VARIABLE, "") if variable is None else variable
     files: dict[Path, None] = {}
     for path in [READY, *(Path(part).expanduser() for part in named.split(os.pathsep) if part)]:
-        for file in sorted(path.glob("*.toml")) if path.is_dir() else [path]:
-            files[file.absolute()] = None
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if not path.is_dir() or file.suffix in (".toml", MODEL):
+                files[file.absolute()] = None
     return list(files)
 
 
@@ -157,15 +162,20 @@ def read_declaration(file: Path) -> Declaration:
     return _declaration(table, file.absolute().parent, _source(file, content))
 
 
+def check_name(name: str) -> None:
+    """Raises BadDeclaration unless a codec can be called so."""
+    if not NAME.fullmatch(name):
+        raise BadDeclaration(
+            f"name: {name!r} is not 1 to 40 of a-z, 0-9, '.', '_', '-', a letter or digit first"
+        )
+
+
 def _declaration(table: dict[str, Any], folder: Path, source: str) -> Declaration:
     _refuse_others(table, _KEYS, "")
     limits, knob = _table(table, "limits"), _table(table, "knob")
     _refuse_others(limits, set(Limits.__dataclass_fields__), "limits.")
     name = _text(table, "name")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
-        raise BadDeclaration(
-            f"name: {name!r} is not 1 to 40 of a-z, 0-9, '.', '_', '-', a letter or digit first"
-        )
+    check_name(name)
     extension = _text(table, "extension")
     if not re.fullmatch(r"\.[A-Za-z0-9]{1,16}", extension):
         raise BadDeclaration(f"extension: {extension!r} is not a dot and 1 to 16 letters or digits")

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from codecs_registry.codecs import load_codecs
 from codecs_registry.codecs.base import CodecUnavailable, DecodeFailed
 from codecs_registry.codecs.closer import VARIABLE, Closer
+from codecs_registry.codecs.command_line import declarations
 from codecs_registry.rate_matched import encode_to_rates
 from perceptual import saliency
 from perceptual.codec.model import LearnedCodec
@@ -61,6 +63,28 @@ def test_its_version_names_the_model_and_the_network_for_maps(own_model: Path) -
     assert saliency.Saliency().digest[:12] in Closer().version()
     own_model.write_bytes(small_file(1))
     assert LearnedCodec.load(own_model).digest[:12] in Closer().version()
+
+
+def test_models_in_a_folder_are_codecs_of_their_files_names(
+    own_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_model.parent / "models"
+    folder.mkdir()
+    (folder / "closer-mse.safetensors").write_bytes(small_file(1, saliency_floor=None))
+    (folder / "Not A Name.safetensors").write_bytes(small_file(1))
+    (folder / "closer-none.safetensors").write_bytes(b"no model")
+    found = load_codecs([], declarations(str(folder)))
+    codec = found["closer-mse"]
+    assert codec.label == "Closer (closer-mse)"
+    assert not codec.unavailable()
+    data = codec.encode(photograph(), 50.0)
+    assert np.array_equal(
+        codec.decode(data), LearnedCodec.load(folder / "closer-mse.safetensors").decode(data)
+    )
+    with pytest.raises(DecodeFailed, match="another model"):
+        Closer().decode(data)
+    assert "name its file in CLOSER_CODECS" in found["closer-none"].unavailable()
+    assert any("is not 1 to 40 of" in each.unavailable() for each in found.values())
 
 
 def test_without_what_it_needs_it_says_how_to_get_it(

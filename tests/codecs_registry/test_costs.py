@@ -23,7 +23,7 @@ from PIL import Image
 from codecs_registry import codec_costs, codecs
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import CodecError
-from codecs_registry.codecs.closer import model_told
+from codecs_registry.codecs.closer import Closer
 from codecs_registry.codecs.command_line import VARIABLE as DECLARATIONS
 from codecs_registry.cost_plots import cost_plot
 from codecs_registry.costs import (
@@ -338,7 +338,7 @@ def test_a_codecs_page_compares_its_costs_and_marks_its_own(as_researcher):
 
 @pytest.mark.django_db
 def test_the_learned_codecs_page_tells_its_models_card(as_researcher):
-    card, digest = model_told()
+    card, digest = Closer().told()
     said = text_of(page(as_researcher, "codec", "closer"))
     assert digest in said
     assert f"{card.trained_on['steps']} steps" in said

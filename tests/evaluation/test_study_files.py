@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.options import Options
+from codecs_registry.codecs import load_codecs
+from codecs_registry.codecs.command_line import declarations
 from codecs_registry.codecs.webp import WebP
 from evaluation.study_files import DEFAULT_BPP, InvalidStudy, StudySpecification, read_study_file
+from tests.perceptual.codecs import small_file
 
 GOOD = {"name": "Sea", "images": "holiday", "codecs": ["webp", "jpeg"]}
 OPTIONS = list(Options().as_dict())
@@ -319,3 +322,19 @@ def test_the_docs_example_of_annotators_is_a_study():
     asked["crowd"] |= {"platform": "prolific", "completed": "C1"}
     study = check(**asked, gold_share=0.05)
     assert study.options.rules[0].share == 0.3
+
+
+def test_the_ablation_of_the_learned_codec_is_a_study_where_its_models_are(tmp_path, monkeypatch):
+    ready = Path(__file__).parents[2] / "docs" / "ablation" / "STUDY.toml"
+    study = tmp_path / ready.name
+    study.write_bytes(ready.read_bytes())
+    (tmp_path / "photographs").mkdir()
+    models = tmp_path / "models"
+    models.mkdir()
+    for each in ("mse", "perceptual", "saliency"):
+        (models / f"closer-{each}.safetensors").write_bytes(small_file(saliency_floor=None))
+    found = load_codecs([], declarations(str(models)))
+    monkeypatch.setattr("evaluation.study_files.all_codecs", lambda: found)
+    specification = read_study_file(study)
+    assert specification.codecs == ["closer-mse", "closer-perceptual", "closer-saliency"]
+    assert specification.images == str(tmp_path / "photographs")
