@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config.checks import refuse_unsafe
 from config.stack import embedded
 from config.stack.supervisor import Service, StartFailed, Supervisor, end_leftovers
 
@@ -104,6 +105,7 @@ def run(options: argparse.Namespace, data: Path) -> int:
     os.environ["CLOSER_DATA"] = str(data)
     os.environ["CLOSER_URL"] = url
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    refuse_unsafe()
 
     supervisor = Supervisor(logs=data / "logs", process_list=run_folder / "processes.json")
     try:
@@ -145,7 +147,7 @@ def check_port(host: str, port: int) -> None:
 
 def start_over(data: Path) -> None:
     """Put aside what the stack made: judgments took people's time, and are theirs to delete."""
-    if "DATABASE_URL" in os.environ:
+    if os.environ.get("DATABASE_URL"):
         raise CannotStart("FRESH takes away the files that the database of DATABASE_URL speaks of.")
     if not (data / "postgres").exists():
         return
@@ -160,7 +162,7 @@ def start_over(data: Path) -> None:
 def servers(data: Path) -> list[Service]:
     """PostgreSQL and Valkey, unless the environment names servers that run already."""
     services = []
-    if "DATABASE_URL" not in os.environ:
+    if not os.environ.get("DATABASE_URL"):
         embedded.prepare_postgres(data)
         services.append(
             Service(
@@ -171,7 +173,7 @@ def servers(data: Path) -> list[Service]:
                 run_as=embedded.as_account(embedded.postgres_account()),
             )
         )
-    if "CELERY_BROKER_URL" not in os.environ:
+    if not os.environ.get("CELERY_BROKER_URL"):
         services.append(
             Service("valkey", embedded.valkey_command(data), lambda: embedded.valkey_answers(data))
         )
@@ -179,7 +181,7 @@ def servers(data: Path) -> list[Service]:
 
 
 def migrate(data: Path) -> None:
-    if "DATABASE_URL" not in os.environ:
+    if not os.environ.get("DATABASE_URL"):
         embedded.create_database(data)
     import django
     from django.core.management import call_command
