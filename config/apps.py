@@ -5,4 +5,4 @@ class Config(AppConfig):
     name = "config"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401  (registers them)
+        from config import checks, task_signals  # noqa: F401  (they register themselves)

@@ -19,6 +19,7 @@ TAG = "closer"
 CANNOT_START = 3  # gunicorn gives up on it instead of trying again and again
 SHORTEST_KEY = 50
 LEAST_CHARACTERS = 5
+SHORTEST_TOKEN = 16
 SAMPLES = ("django-insecure", "changeme", "change-me", "change_me", "secret", "...", "a long r")
 TRIED_FIRST = {
     *("", "admin", "changeme", "change-me", "closer", "database", "default", "example", "pass"),
@@ -118,6 +119,14 @@ def _unsafe_settings() -> Iterator[tuple[str, str, str]]:
             "E010",
             "OIDC_ISSUER is not https: whoever is on the way could sign in as anybody.",
             "Name its https address.",
+        )
+    token = settings.CLOSER_METRICS_TOKEN
+    if token and len(token) < SHORTEST_TOKEN:
+        yield (
+            "E011",
+            f"CLOSER_METRICS_TOKEN has {len(token)} characters, and needs {SHORTEST_TOKEN}.",
+            "Set it to what this prints: "
+            "python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
 
 

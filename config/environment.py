@@ -5,6 +5,7 @@ config/settings.py reads them here, and docs/settings.md is written from here
 of its type is noted, and all of it is told at once (`refuse`).
 """
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from config.logs import FORMS
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 class Type(NamedTuple):
@@ -86,13 +93,25 @@ def _rate(text: str) -> str:
     return text
 
 
+def _networks(text: str) -> list[Network]:
+    try:
+        return [ipaddress.ip_network(each) for each in _names(text)]
+    except ValueError as error:
+        raise ValueError(f"{error}; 10.0.0.0/8, say, or 127.0.0.1") from None
+
+
+def _form(text: str) -> str:
+    if text not in FORMS:
+        raise ValueError(f"it is none of {', '.join(FORMS)}")
+    return text
+
+
 def _level(text: str) -> str:
     if text.upper() not in LEVELS:
         raise ValueError(f"it is none of {', '.join(LEVELS)}")
     return text.upper()
 
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TEXT = Type("text", str)
 NUMBER = Type("whole number", _whole_number)
 SWITCH = Type("`1` or `0`", _yes_or_no)
@@ -102,7 +121,9 @@ DATABASE = Type("postgres:// address", _database)
 BROKER = Type("redis:// address", _broker)
 PATH = Type("path", lambda text: Path(text).resolve())
 RATE = Type("number/period", _rate)
+NETWORKS = Type("networks, with commas between", _networks)
 LEVEL = Type("level", _level)
+FORM = Type("`text` or `json`", _form)
 
 
 @dataclass(frozen=True)
@@ -143,6 +164,15 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
             "how many proxies stand before the web server, each adding to `X-Forwarded-For`; "
             "limits on how often one address begins go by it",
         ),
+        Variable(
+            "CLOSER_BIND", TEXT, "127.0.0.1:8000", "`127.0.0.1:8000`",
+            "address and port of a web server",
+        ),
+        Variable(
+            "WEB_CONCURRENCY", NUMBER, 4, "`4`",
+            "processes of a web server; each holds a connection to the database for each thread",
+        ),
+        Variable("CLOSER_WEB_THREADS", NUMBER, 8, "`8`", "threads of each of these"),
         Variable(
             "CLOSER_DATA", PATH, None, "`var/`",
             "folder of pictures and bitstreams (and of the embedded servers)",
@@ -235,10 +265,26 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
             "`1`: [webhooks](api.md#webhooks) may call addresses of the lab's own network",
         ),
     ),
-    "Logs": (
+    "Logs and metrics": (
         Variable(
             "LOG_LEVEL", LEVEL, "INFO", "`INFO`",
             "the least that is logged: " + ", ".join(f"`{each}`" for each in LEVELS),
+        ),
+        Variable(
+            "CLOSER_LOG_FORMAT", FORM, "text", "`text`",
+            "lines of the [logs](observability.md#logs) for people, or a JSON object each",
+        ),
+        Variable(
+            "CLOSER_METRICS_TOKEN", TEXT, "", "none",
+            "who sends it (`Authorization: Bearer ...`) reads [`/prometheus`](observability.md"
+            "#metrics); nobody else then",
+            production="at least 16 characters",
+            is_secret=True,
+        ),
+        Variable(
+            "CLOSER_METRICS_FROM", NETWORKS, [*map(ipaddress.ip_network, LOOPBACK)],
+            f"`{','.join(LOOPBACK)}`",
+            "without a token: networks from which `/prometheus` is read, by no proxy",
         ),
     ),
 }  # fmt: skip

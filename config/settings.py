@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.environment import Environment
+from config.logs import configuration
 from config.stack import embedded
 
 env = Environment(os.environ)
@@ -54,6 +55,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.requests.Noted",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -222,7 +224,7 @@ SECURE_SSL_REDIRECT = IS_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|prometheus)$"]  # asked from inside, past the proxy
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"  # links carry secrets: they never leave in a Referer
 CSRF_FAILURE_VIEW = "config.urls.csrf_failure"
@@ -249,20 +251,8 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "filters": {"without links": {"()": "config.logs.WithoutLinks"}},
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["without links"],
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": env.read("LOG_LEVEL")},
-    "loggers": {"django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
-}
+LOGGING = configuration(env.read("LOG_LEVEL"), env.read("CLOSER_LOG_FORMAT"))
+CLOSER_METRICS_TOKEN = env.read("CLOSER_METRICS_TOKEN")
+CLOSER_METRICS_FROM = env.read("CLOSER_METRICS_FROM")
 
 env.refuse()  # at last, so that all that is wrong is told at once

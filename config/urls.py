@@ -3,10 +3,14 @@ from django.urls import include, path
 from django.views import csrf, defaults
 
 from annotation.languages import in_their_language
-from config import appearance
+from config import appearance, health
+from config.metrics import metrics
 from evaluation.views import SignIn
 
 urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("prometheus", metrics, name="prometheus"),
     path("sign-in", SignIn.as_view(), name="login"),
     path("sign-out", LogoutView.as_view(), name="logout"),
     path("appearance", appearance.choose, name="appearance"),

@@ -39,6 +39,8 @@ NEEDED = {
     "GET my-data-json": PUBLIC, "POST next-assignments": PUBLIC, "POST judgments": PUBLIC,
     "POST give-back": PUBLIC, "GET stimulus": PUBLIC, "GET words": PUBLIC,
     "GET login": PUBLIC, "POST logout": PUBLIC, "GET set-password": PUBLIC, "GET healthz": PUBLIC,
+    "GET readyz": PUBLIC,
+    "GET prometheus": PUBLIC,  # of this machine; its token: tests/config/test_observability.py
     "POST appearance": PUBLIC, "GET shared-results": PUBLIC, "GET shared-plot": PUBLIC,
     "GET shared-picture": PUBLIC, "GET vega-script": PUBLIC,
     "GET sign-in-elsewhere": PUBLIC, "GET signed-in-elsewhere": PUBLIC,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config import processes
 from config.checks import refuse_unsafe
 from config.stack import embedded
 from config.stack.supervisor import Service, StartFailed, Supervisor, end_leftovers
@@ -196,25 +197,24 @@ def migrate(data: Path) -> None:
 
 def worker() -> Service:
     # One process a core; beat rides along, since this stack has one worker only.
-    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--beat"]
-    command += ["--queues=encode,analyse", "--loglevel=INFO", "--without-mingle"]
+    command = processes.by_this_python(processes.worker("encode", "analyse"))
+    command += ["--beat", "--without-mingle"]
     command += [f"--hostname=stack-{os.getpid()}@%h", f"--concurrency={os.cpu_count() or 1}"]
     return Service("worker", command, is_ready=lambda: True)
 
 
 def trainer() -> Service:
     # Apart from the worker, and nice: where others want a core too, it has a quarter of one.
-    # Threads, of which one trains while the other scores, learn at once that they are to stop.
-    command = [sys.executable, "-m", "celery", "-A", "config", "worker"]
-    command += ["--queues=train", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
-    command += [f"--hostname=trainer-{os.getpid()}@%h", "--pool=threads", "--concurrency=2"]
+    command = processes.by_this_python(processes.worker("train"))
+    command += [*processes.TRAINER_LOAD, "--without-mingle", "--without-gossip"]
+    command += [f"--hostname=trainer-{os.getpid()}@%h"]
     return Service("trainer", command, is_ready=lambda: True, niceness=5)
 
 
 def web(host: str, port: int) -> Service:
-    command = [sys.executable, "-m", "gunicorn", "config.wsgi", f"--bind={host}:{port}"]
-    command += ["--worker-class=gthread", "--workers=2", "--threads=8", "--graceful-timeout=5"]
-    command += ["--preload", "--no-control-socket"]
+    command = processes.by_this_python(processes.WEB)
+    command += [f"--bind={host}:{port}"]
+    command += [] if os.environ.get("WEB_CONCURRENCY") else ["--workers=2"]
     return Service("web", command, is_ready=lambda: serves(f"http://127.0.0.1:{port}/healthz"))
 
 
