@@ -1,4 +1,4 @@
-"""What the broker knows: messages that wait, and how the tasks went that workers did.
+"""What the broker knows: messages that wait, workers that live, and how the tasks went.
 
 Workers add up how long their tasks took in the broker, since they have no address at which anybody
 could ask them, and are many. It is forgotten with a restart of the broker, as counters may be.
@@ -15,6 +15,9 @@ from django.conf import settings
 
 QUEUES = ("encode", "analyse", "train")
 TASKS = "closer:tasks"
+WORKERS = "closer:workers"
+SILENT_S = 30.0  # of a worker that tells of itself every two seconds
+FORGOTTEN_S = 24 * 3600.0
 BUCKETS_S = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)  # upper bounds; longer: one more
 PATIENCE_S = 2.0
 SENT_AT = "closer_sent_at"
@@ -29,6 +32,24 @@ class TaskTimes:
 
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker told of itself last.
+
+    silent_s : for how long it has told nothing.   doing : names of its tasks, and for how long each
+    had gone on when it told.
+    """
+
+    name: str
+    queues: list[str]
+    silent_s: float
+    doing: list[tuple[str, float]]
+
+    @property
+    def is_silent(self) -> bool:
+        return self.silent_s > SILENT_S
 
 
 @lru_cache(maxsize=4)
@@ -93,6 +114,31 @@ def task_times() -> dict[tuple[str, str], TaskTimes]:
             times.seconds = float(value)
         else:
             times.buckets[int(what)] = int(value)
+    return found
+
+
+def note_worker(name: str, queues: list[str], doing: list[tuple[str, float]]) -> None:
+    """Keep what a worker tells of itself. Raises one of Unreachable."""
+    told = {"at": now(), "queues": sorted(queues), "doing": doing}
+    client().hset(WORKERS, name, json.dumps(told))
+
+
+def forget_worker(name: str) -> None:
+    """Of one that ends in peace. Raises one of Unreachable."""
+    client().hdel(WORKERS, name)
+
+
+def workers() -> list[Worker]:
+    """Those that told of themselves within a day, by name. Raises one of Unreachable."""
+    found = []
+    for name, told in sorted(client().hgetall(WORKERS).items()):
+        known = json.loads(told)
+        silent_s = max(0.0, now() - known["at"])
+        if silent_s > FORGOTTEN_S:
+            client().hdel(WORKERS, name)
+            continue
+        doing = [(task, seconds) for task, seconds in known["doing"]]
+        found.append(Worker(name.decode(), known["queues"], silent_s, doing))
     return found
 
 

@@ -229,6 +229,11 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
             "how many threads a training or a scoring may use",
         ),
         Variable(
+            "CLOSER_HEARTBEAT", TEXT, "", "none",
+            "file that a worker renews every two seconds and the scheduler whenever it sends "
+            "something, so that a container's health check sees them live",
+        ),
+        Variable(
             "CLOSER_CODEC_TRAININGS", PATH, None, "`codec-training` in `CLOSER_DATA`",
             "folder of the [trainings](learned-codec.md#see-it-learn) that the pages show, a "
             "folder each",

@@ -160,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
 CLOSER_ENCODE_MEMORY_MB = env.read("CLOSER_ENCODE_MEMORY_MB")
 # How many threads a training or a scoring may use; 0: half of the machine's cores.
 CLOSER_TRAIN_THREADS = env.read("CLOSER_TRAIN_THREADS")
+CLOSER_HEARTBEAT = env.read("CLOSER_HEARTBEAT")
 # The folder with one folder for each training of the learned codec that the pages show.
 CLOSER_CODEC_TRAININGS = env.read("CLOSER_CODEC_TRAININGS", CLOSER_DATA / "codec-training")
 

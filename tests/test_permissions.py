@@ -49,7 +49,8 @@ NEEDED = {
     "GET codec": SIGNED_IN,
     "POST put-tour-away": SIGNED_IN, "GET images": SIGNED_IN, "GET rate-distortion": SIGNED_IN,
     "GET studies": SIGNED_IN, "GET rate-distortion-csv": SIGNED_IN, "POST distance": SIGNED_IN,
-    "GET audit-of-all": ADMINISTRATOR,
+    "GET audit-of-all": ADMINISTRATOR, "GET operations": ADMINISTRATOR,
+    "POST operations-retry": ADMINISTRATOR, "POST operations-free": ADMINISTRATOR,
     # Of a project.
     "GET project": VIEWER, "GET audit": VIEWER, "POST project-settings": OWNER,
     "POST add-member": OWNER, "POST change-role": OWNER, "POST remove-member": OWNER,
