@@ -54,8 +54,9 @@ class Worker:
 
 @lru_cache(maxsize=4)
 def _client(url: str) -> redis.Redis:
+    address = url.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=", 1)
     return redis.Redis.from_url(
-        url.replace("redis+socket://", "unix://", 1),
+        address,
         socket_timeout=PATIENCE_S,
         socket_connect_timeout=PATIENCE_S,
     )

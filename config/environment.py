@@ -6,6 +6,7 @@ of its type is noted, and all of it is told at once (`refuse`).
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,12 @@ def _form(text: str) -> str:
     return text
 
 
+def _place(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9_-]+)+/?", text):
+        raise ValueError("it is no path such as /blobs")
+    return text
+
+
 def _level(text: str) -> str:
     if text.upper() not in LEVELS:
         raise ValueError(f"it is none of {', '.join(LEVELS)}")
@@ -120,6 +127,7 @@ ADDRESS = Type("http(s) address", _page_address)
 DATABASE = Type("postgres:// address", _database)
 BROKER = Type("redis:// address", _broker)
 PATH = Type("path", lambda text: Path(text).resolve())
+PLACE = Type("path of an address", _place)
 RATE = Type("number/period", _rate)
 NETWORKS = Type("networks, with commas between", _networks)
 LEVEL = Type("level", _level)
@@ -163,6 +171,12 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
             "CLOSER_PROXIES", NUMBER, 0, "`0`: the connection's address",
             "how many proxies stand before the web server, each adding to `X-Forwarded-For`; "
             "limits on how often one address begins go by it",
+        ),
+        Variable(
+            "CLOSER_ACCEL_REDIRECT", PLACE, "", "none: the web server sends them",
+            "`/blobs`, say: have the proxy send stored pictures and files, which it finds by the "
+            "header `X-Accel-Redirect` under this path; who may have them is asked here as before. "
+            "Annotators' pictures are padded to one size as they are sent, by the web server",
         ),
         Variable(
             "CLOSER_BIND", TEXT, "127.0.0.1:8000", "`127.0.0.1:8000`",

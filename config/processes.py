@@ -19,7 +19,8 @@ def worker(*queues: str) -> tuple[str, ...]:
     unknown = set(queues) - set(QUEUES)
     if unknown or not queues:
         raise ValueError(f"queues are {', '.join(QUEUES)}")
-    return ("celery", "-A", "config", "worker", f"--queues={','.join(queues)}", "--loglevel=INFO")
+    names = f"--queues={','.join(queues)}", f"--hostname={'-'.join(queues)}@%h"
+    return ("celery", "-A", "config", "worker", *names, "--loglevel=INFO")
 
 
 ENCODER = worker("encode")

@@ -102,6 +102,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
+# What a proxy that reads the same blobs is told to send instead of them.
+CLOSER_ACCEL_REDIRECT = env.read("CLOSER_ACCEL_REDIRECT")
+
 # --- background work ------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.read("CELERY_BROKER_URL", embedded.broker_url(CLOSER_DATA))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
