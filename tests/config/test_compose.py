@@ -25,6 +25,7 @@ from tests import factories
 from tests.e2e.conftest import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = {name for name, each in SERVICES.items() if each["image"].startswith("closer:")}
@@ -39,8 +40,7 @@ def test_it_starts_the_programs_that_everything_else_starts():
     assert set(processes.PROCESSES) == OURS
     for name, command in processes.PROCESSES.items():
         assert tuple(SERVICES[name]["command"]) == command
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    default = re.search(r"^CMD (\[\"gunicorn.*\])$", dockerfile, re.MULTILINE)
+    default = re.search(r"^CMD (\[\"gunicorn.*\])$", DOCKERFILE, re.MULTILINE)
     assert tuple(yaml.safe_load(default[1])) == processes.WEB
 
 
@@ -73,14 +73,13 @@ def test_what_holds_data_is_reached_from_inside_alone(name):
 
 
 def test_images_are_pinned_and_run_as_nobody_special():
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    bases = re.findall(r"^FROM (\S+) AS (\w+)$", dockerfile, re.MULTILINE)
+    bases = re.findall(r"^FROM (\S+) AS (\w+)$", DOCKERFILE, re.MULTILINE)
     assert [target for _, target in bases] == ["proxy", "closer"]
     pinned = [base for base, _ in bases]
     pinned += [each["image"] for each in SERVICES.values() if "build" not in each]
     for image in pinned:
         assert re.search(r":\d+\.\d+(\.\d+)?(-\w+)*(@sha256:[0-9a-f]{64})?$", image), image
-    stages = re.split(r"^FROM .*$", dockerfile, flags=re.MULTILINE)[1:]
+    stages = re.split(r"^FROM .*$", DOCKERFILE, flags=re.MULTILINE)[1:]
     for stage in stages:
         users = re.findall(r"^USER (\S+)$", stage, re.MULTILINE)
         assert users[-1:] == ["10001:10001"]
@@ -89,10 +88,15 @@ def test_images_are_pinned_and_run_as_nobody_special():
     assert targets == {"proxy", "closer"}
 
 
+def test_no_secret_is_built_into_an_image_or_kept_in_the_repository():
+    for name in (".dockerignore", ".gitignore"):
+        assert ".env" in (ROOT / name).read_text().splitlines()
+    assert not re.search(r"^(ARG|ENV) .*(KEY|PASSWORD|TOKEN)", DOCKERFILE, re.MULTILINE)
+
+
 def test_all_that_is_built_into_the_image_before_the_rest_is_there():
     """`pip install -e .` finds every package that pyproject.toml names."""
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    before = dockerfile.split("RUN pip install")[0]
+    before = DOCKERFILE.split("RUN pip install")[0]
     copied = set(re.findall(r"^COPY (\w+) \1$", before, re.MULTILINE))
     packages = {each.parent.name for each in ROOT.glob("*/apps.py")} | {"perceptual"}
     assert packages <= copied

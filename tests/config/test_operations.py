@@ -1,6 +1,7 @@
 """The administrator's page of operations: what it shows, what it has tried again, who may."""
 
 import json
+import os
 import re
 import time
 from datetime import timedelta
@@ -40,11 +41,17 @@ def administrator(client, django_user_model):
 
 
 @pytest.fixture
-def queues():
-    """The broker's queues, of which a test may fill some; empty before and after."""
-    broker.client().delete(*broker.QUEUES, broker.WORKERS)
-    yield
-    broker.client().delete(*broker.QUEUES, broker.WORKERS)
+def queues(settings):
+    """A part of the broker that other tests leave alone, empty; a connection to it, to send by."""
+    number = 2 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    url = settings.CELERY_BROKER_URL
+    is_socket = url.startswith("redis+socket:")
+    own = f"{url}?virtual_host={number}" if is_socket else f"{url.rpartition('/')[0]}/{number}"
+    settings.CELERY_BROKER_URL = own
+    broker.client().flushdb()
+    with app.connection_for_write(own) as connection:
+        yield connection
+    broker.client().flushdb()
 
 
 @pytest.fixture
@@ -169,7 +176,7 @@ def test_what_lost_its_worker_is_stuck_and_can_be_freed(client, administrator, m
 
 def test_queues_tell_how_many_wait_and_for_how_long(client, administrator, queues):
     for _ in range(3):
-        encode_owed.apply_async()
+        encode_owed.apply_async(connection=queues)
     message = json.loads(broker.client().rpop("encode"))
     message["headers"][broker.SENT_AT] -= 600
     broker.client().rpush("encode", json.dumps(message))
@@ -229,7 +236,7 @@ def test_it_asks_by_itself_and_is_answered_only_when_something_moved(client, adm
         part = client.get(asks, headers=HTMX)
         asks = re.search(r'hx-get="([^"]+)"', part.content.decode())[1] if part.content else asks
         assert client.get(asks, headers=HTMX).status_code == 204
-        encode_owed.apply_async()
+        encode_owed.apply_async(connection=queues)
         moved = client.get(asks, headers=HTMX)
     assert moved.status_code == 200
     assert "<html" not in moved.content.decode()
