@@ -34,6 +34,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
+from django.dispatch import Signal
 
 from annotation import choosing, quality
 from annotation.kinds import KINDS
@@ -42,6 +43,9 @@ from annotation.training import stage_of
 
 LEASE = timedelta(minutes=15)
 AHEAD = 2  # the pair that is being judged, and the one that loads meanwhile
+
+# Sent after leases ended unanswered, and their places were given back.
+leases_ended = Signal()  # count: int
 
 
 class PlaceTaken(Exception):
@@ -54,7 +58,9 @@ def lease(annotator: Annotator, *, now: datetime, ahead: int = AHEAD) -> list[As
     What they already hold comes first and has its lease renewed, so asking again (a reload, a
     second tab, another day) goes on where they were. Empty: there is nothing left for them.
     """
-    release_ended(now=now)
+    ended = release_ended(now=now)
+    if ended:
+        leases_ended.send(sender=Assignment, count=ended)
     while True:
         held = _renew_and_take(annotator, now=now, ahead=ahead)
         busy = None if held else _first_open(annotator, now=now)

@@ -38,6 +38,19 @@ class BlobStorage(FileSystemStorage):
                 raise
         return name
 
+    def try_writing(self) -> None:
+        """Raises OSError if nothing can be stored."""
+        folder = Path(self.location)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+
+
+def try_writing() -> None:
+    """Raises OSError if nothing can be stored."""
+    storages["blobs"].try_writing()
+
 
 def put(content: bytes, extension: str) -> str:
     """Store bytes; returns the name under which `read` finds them."""

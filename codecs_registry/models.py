@@ -194,6 +194,10 @@ class Reconstruction(models.Model):
                 condition=Q(state__in=["waiting", "encoding"]),
                 name="reconstruction_next",
             ),
+            # "What could not be made?": asked by what watches the installation, and to try again.
+            models.Index(
+                fields=["codec"], condition=Q(state="failed"), name="reconstruction_failed"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -3,10 +3,10 @@
 from pathlib import PurePath
 
 from django.contrib.auth.decorators import login_required
-from django.core.files.storage import storages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q, QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
@@ -17,7 +17,7 @@ from codecs_registry import rate_distortion as rd
 from codecs_registry.codecs import all_codecs
 from codecs_registry.model_cards import card_of
 from codecs_registry.models import Collection, Reconstruction, SourceImage
-from codecs_registry.responses import csv_lines, download, immutable
+from codecs_registry.responses import csv_lines, download, immutable, stored_file
 
 IMAGES_A_PAGE = 60
 ANCHOR = "jpeg"  # what others are compared with, unless somebody chooses
@@ -92,14 +92,14 @@ def image(request: HttpRequest, source_id: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def original(request: HttpRequest, source_id: int) -> FileResponse:
+def original(request: HttpRequest, source_id: int) -> HttpResponseBase:
     """The source image as PNG."""
     return _png(_source(request, source_id).png)
 
 
 @login_required
 @require_GET
-def decoded(request: HttpRequest, reconstruction_id: int) -> FileResponse:
+def decoded(request: HttpRequest, reconstruction_id: int) -> HttpResponseBase:
     """The reconstruction as PNG."""
     return _png(_made(request, reconstruction_id).decoded)
 
@@ -120,16 +120,15 @@ def reconstruction_thumbnail(request: HttpRequest, reconstruction_id: int) -> Ht
 
 @login_required
 @require_GET
-def bitstream(request: HttpRequest, reconstruction_id: int) -> FileResponse:
+def bitstream(request: HttpRequest, reconstruction_id: int) -> HttpResponseBase:
     """The coded file, to download."""
     found = _made(request, reconstruction_id)
     stem, ending = PurePath(found.source.name).stem, PurePath(found.bitstream).suffix
     return immutable(
-        FileResponse(
-            storages["blobs"].open(found.bitstream),
-            content_type="application/octet-stream",
-            as_attachment=True,
-            filename=f"{stem}-{found.codec}-{found.stratum}bpp{ending}",
+        stored_file(
+            found.bitstream,
+            "application/octet-stream",
+            save_as=f"{stem}-{found.codec}-{found.stratum}bpp{ending}",
         )
     )
 
@@ -220,5 +219,5 @@ def _made(request: HttpRequest, reconstruction_id: int) -> Reconstruction:
     )
 
 
-def _png(blob: str) -> FileResponse:
-    return immutable(FileResponse(storages["blobs"].open(blob), content_type="image/png"))
+def _png(blob: str) -> HttpResponseBase:
+    return immutable(stored_file(blob, "image/png"))

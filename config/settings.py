@@ -1,40 +1,43 @@
-"""Settings. What differs between installations comes from the environment (docs/running.md).
+"""Settings. What differs between installations comes from the environment (environment.py).
 
-Without DATABASE_URL and CELERY_BROKER_URL, the servers that `make demo` starts are used.
+Without DATABASE_URL and CELERY_BROKER_URL, the servers that `make demo` starts are used. What can
+be read and is unsafe all the same is refused by checks.py.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
-
+from config.environment import Environment
+from config.logs import configuration
 from config.stack import embedded
 
-env = environ.Env()
+env = Environment(os.environ)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-CLOSER_DATA = Path(env.str("CLOSER_DATA", str(BASE_DIR / "var"))).resolve()
+CLOSER_DATA = env.read("CLOSER_DATA", BASE_DIR / "var")
 
 # Where people reach this installation; https unless it says otherwise.
-CLOSER_URL = env.str("CLOSER_URL", embedded.running_url(CLOSER_DATA) or "https://localhost")
-CLOSER_URL = CLOSER_URL.rstrip("/")
+CLOSER_URL = env.read("CLOSER_URL", embedded.running_url(CLOSER_DATA) or "https://localhost")
+CLOSER_PLAIN_HTTP = env.read("CLOSER_PLAIN_HTTP")
 IS_HTTPS = urlsplit(CLOSER_URL).scheme == "https"
 
 DEBUG = False
 # The embedded stack makes itself a key; anyone who runs their own servers brings their own.
-SECRET_KEY = env.str("SECRET_KEY", "")
+SECRET_KEY = env.read("SECRET_KEY")
 if not SECRET_KEY:
-    if "DATABASE_URL" in env.ENVIRON:
-        raise ImproperlyConfigured("Set SECRET_KEY to a long random string.")
-    SECRET_KEY = embedded.secret_key(CLOSER_DATA)
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # former ones: links hold
-ALLOWED_HOSTS = env.list(
-    "ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", urlsplit(CLOSER_URL).hostname]
+    if env.is_set("DATABASE_URL"):
+        env.problems.append("SECRET_KEY: with DATABASE_URL, set it to a long random string.")
+    else:
+        SECRET_KEY = embedded.secret_key(CLOSER_DATA)
+SECRET_KEY_FALLBACKS = env.read("SECRET_KEY_FALLBACKS")  # former ones: links hold
+ALLOWED_HOSTS = env.read(
+    "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", urlsplit(CLOSER_URL).hostname]
 )
 CSRF_TRUSTED_ORIGINS = [CLOSER_URL]
 
 INSTALLED_APPS = [
+    "config",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -52,6 +55,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.requests.Noted",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -86,12 +90,7 @@ TEMPLATES = [
 ]
 
 # --- data -----------------------------------------------------------------------------------------
-if "DATABASE_URL" in env.ENVIRON:
-    DATABASES = {"default": env.db_url("DATABASE_URL")}
-    if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgres://...).")
-else:
-    DATABASES = {"default": embedded.database(CLOSER_DATA)}
+DATABASES = {"default": env.read("DATABASE_URL", embedded.database(CLOSER_DATA))}
 DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -103,8 +102,11 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
+# What a proxy that reads the same blobs is told to send instead of them.
+CLOSER_ACCEL_REDIRECT = env.read("CLOSER_ACCEL_REDIRECT")
+
 # --- background work ------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", embedded.broker_url(CLOSER_DATA))
+CELERY_BROKER_URL = env.read("CELERY_BROKER_URL", embedded.broker_url(CLOSER_DATA))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message is dropped only when its work is done; work itself is claimed in the database.
 CELERY_TASK_ACKS_LATE = True
@@ -158,13 +160,12 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # What all encodes of one machine may take together; 0: three quarters of its memory.
-CLOSER_ENCODE_MEMORY_MB = env.int("CLOSER_ENCODE_MEMORY_MB", 0)
+CLOSER_ENCODE_MEMORY_MB = env.read("CLOSER_ENCODE_MEMORY_MB")
 # How many threads a training or a scoring may use; 0: half of the machine's cores.
-CLOSER_TRAIN_THREADS = env.int("CLOSER_TRAIN_THREADS", 0)
+CLOSER_TRAIN_THREADS = env.read("CLOSER_TRAIN_THREADS")
+CLOSER_HEARTBEAT = env.read("CLOSER_HEARTBEAT")
 # The folder with one folder for each training of the learned codec that the pages show.
-CLOSER_CODEC_TRAININGS = Path(
-    env.str("CLOSER_CODEC_TRAININGS", str(CLOSER_DATA / "codec-training"))
-).resolve()
+CLOSER_CODEC_TRAININGS = env.read("CLOSER_CODEC_TRAININGS", CLOSER_DATA / "codec-training")
 
 # --- people ---------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
@@ -177,17 +178,17 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 # Sign-in through an organisation (OpenID Connect): none without an issuer.
-OIDC_ISSUER = env.str("OIDC_ISSUER", "")
-OIDC_RP_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
-OIDC_RP_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", "")
+OIDC_ISSUER = env.read("OIDC_ISSUER")
+OIDC_RP_CLIENT_ID = env.read("OIDC_CLIENT_ID")
+OIDC_RP_CLIENT_SECRET = env.read("OIDC_CLIENT_SECRET")
 OIDC_RP_SIGN_ALGO = "RS256"
 OIDC_RP_SCOPES = "openid email profile"
-OIDC_MAKES_ACCOUNTS = env.bool("OIDC_MAKES_ACCOUNTS", False)  # else only for who was invited
+OIDC_MAKES_ACCOUNTS = env.read("OIDC_MAKES_ACCOUNTS")  # else only for who was invited
 OIDC_USE_PKCE = True
 OIDC_TIMEOUT = 10
 OIDC_AUTHENTICATION_CALLBACK_URL = "signed-in-elsewhere"
 if OIDC_ISSUER and not (OIDC_RP_CLIENT_ID and OIDC_RP_CLIENT_SECRET):
-    raise ImproperlyConfigured("OIDC_ISSUER needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET.")
+    env.problems.append("OIDC_ISSUER: it needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET.")
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "projects.oidc.OrganisationBackend",
@@ -202,7 +203,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     # How many proxies stand before the web server: an address is only believed from the last ones.
-    "NUM_PROXIES": env.int("CLOSER_PROXIES", 0),
+    "NUM_PROXIES": env.read("CLOSER_PROXIES"),
     "URL_FORMAT_OVERRIDE": None,  # what is wanted stands in Accept
 }
 SPECTACULAR_SETTINGS = {
@@ -217,17 +218,17 @@ SPECTACULAR_SETTINGS = {
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
 }
 # Requests to the API with one token.
-CLOSER_API_RATE = env.str("CLOSER_API_RATE", "600/min")
+CLOSER_API_RATE = env.read("CLOSER_API_RATE")
 # Whether webhooks may call addresses of this machine and its network, which are no secret from
 # those who may make one then.
-CLOSER_WEBHOOK_PRIVATE = env.bool("CLOSER_WEBHOOK_PRIVATE", False)
+CLOSER_WEBHOOK_PRIVATE = env.read("CLOSER_WEBHOOK_PRIVATE")
 
 # --- security -------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = IS_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|prometheus)$"]  # asked from inside, past the proxy
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_REFERRER_POLICY = "same-origin"  # links carry secrets: they never leave in a Referer
 CSRF_FAILURE_VIEW = "config.urls.csrf_failure"
@@ -254,18 +255,8 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "filters": {"without links": {"()": "config.logs.WithoutLinks"}},
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["without links"],
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
-    "loggers": {"django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
-}
+LOGGING = configuration(env.read("LOG_LEVEL"), env.read("CLOSER_LOG_FORMAT"))
+CLOSER_METRICS_TOKEN = env.read("CLOSER_METRICS_TOKEN")
+CLOSER_METRICS_FROM = env.read("CLOSER_METRICS_FROM")
+
+env.refuse()  # at last, so that all that is wrong is told at once

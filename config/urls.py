@@ -3,10 +3,17 @@ from django.urls import include, path
 from django.views import csrf, defaults
 
 from annotation.languages import in_their_language
-from config import appearance
+from config import appearance, health, operations_views
+from config.metrics import metrics
 from evaluation.views import SignIn
 
 urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("prometheus", metrics, name="prometheus"),
+    path("operations", operations_views.page, name="operations"),
+    path("operations/retry/<str:kind>", operations_views.retry, name="operations-retry"),
+    path("operations/free/<str:kind>", operations_views.free, name="operations-free"),
     path("sign-in", SignIn.as_view(), name="login"),
     path("sign-out", LogoutView.as_view(), name="logout"),
     path("appearance", appearance.choose, name="appearance"),

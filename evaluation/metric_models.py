@@ -274,6 +274,12 @@ class ReconstructionScore(models.Model):
                 name="reconstruction_score_or_a_reason",
             ),
         ]
+        indexes = [
+            # "What has no distance?": asked by the page of operations.
+            models.Index(
+                fields=["version"], condition=Q(distance=None), name="reconstruction_score_missing"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reconstruction_id} by {self.version_id}"

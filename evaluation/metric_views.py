@@ -1,16 +1,18 @@
 """The researcher's pages of the metric: versions, trainings, rules, and where pictures differ."""
 
+from mimetypes import guess_type
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.files.storage import storages
 from django.db import IntegrityError, transaction
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from codecs_registry.models import Reconstruction, SourceImage
-from codecs_registry.responses import immutable
+from codecs_registry.responses import immutable, stored_file
 from evaluation import difference_maps, metric_tasks, reconstruction_scores, training_runs
 from evaluation.access import Role, for_the_metric, study_of
 from evaluation.metric_forms import RuleForm
@@ -269,33 +271,29 @@ def _served(request: HttpRequest, found: MetricVersion) -> HttpResponse:
 
 @for_the_metric()
 @require_GET
-def download_file(request: HttpRequest, name: str) -> FileResponse:
+def download_file(request: HttpRequest, name: str) -> HttpResponseBase:
     found = get_object_or_404(MetricVersion, name=name)
-    return _attached(found.file, f"{found.name}.safetensors", "application/octet-stream")
+    name = f"{found.name}.safetensors"
+    return stored_file(found.file, "application/octet-stream", save_as=name)
 
 
 @for_the_metric()
 @require_GET
-def download_pairs(request: HttpRequest, name: str) -> FileResponse:
+def download_pairs(request: HttpRequest, name: str) -> HttpResponseBase:
     """The judged pairs that it was trained and scored on."""
     found = get_object_or_404(MetricVersion.objects.exclude(manifest=""), name=name)
-    return _attached(found.manifest, f"{found.name}-pairs.csv", "text/csv")
-
-
-def _attached(blob: str, name: str, content_type: str) -> FileResponse:
-    file = storages["blobs"].open(blob)
-    return FileResponse(file, as_attachment=True, filename=name, content_type=content_type)
+    return stored_file(found.manifest, "text/csv", save_as=f"{found.name}-pairs.csv")
 
 
 @for_the_metric()
 @require_GET
-def hardest_picture(request: HttpRequest, name: str, number: int, side: str) -> HttpResponse:
+def hardest_picture(request: HttpRequest, name: str, number: int, side: str) -> HttpResponseBase:
     found = get_object_or_404(MetricVersion, name=name)
     try:
         blob = found.hardest[number]["pictures"][side]
     except (IndexError, KeyError):
         raise Http404 from None
-    return immutable(FileResponse(storages["blobs"].open(blob)))
+    return immutable(stored_file(blob, guess_type(blob)[0] or "application/octet-stream"))
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -324,12 +322,12 @@ def differences(request: HttpRequest, slug: str, reconstruction_id: int) -> Http
 
 @login_required
 @require_GET
-def difference_picture(request: HttpRequest, map_id: int) -> HttpResponse:
+def difference_picture(request: HttpRequest, map_id: int) -> HttpResponseBase:
     seen = SourceImage.objects.seen_by(request.user)
     found = get_object_or_404(
         DifferenceMap.objects.exclude(picture=""), id=map_id, reconstruction__source__in=seen
     )
-    return immutable(FileResponse(storages["blobs"].open(found.picture), content_type="image/png"))
+    return immutable(stored_file(found.picture, "image/png"))
 
 
 @login_required

@@ -19,7 +19,6 @@ from evaluation.downstream import views as downstream_views
 from evaluation.metric_api import Distance
 
 urlpatterns = [
-    path("healthz", views.healthz, name="healthz"),
     path("", views.studies, name="studies"),
     path("tour", views.put_tour_away, name="put-tour-away"),
     path("studies/new", builder_views.new_study, name="new-study"),

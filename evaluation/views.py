@@ -38,13 +38,6 @@ PER_PAGE = 50  # studies of the list
 STIMULI_PER_PAGE = 200
 
 
-@never_cache
-@require_GET
-def healthz(request: HttpRequest) -> HttpResponse:
-    """Says that this web process answers; asks nobody else."""
-    return HttpResponse("ok", content_type="text/plain")
-
-
 class SignIn(LoginView):
     """Django's sign-in page; where htmx asked for a part of a page, the whole page is loaded."""
 

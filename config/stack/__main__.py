@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config import processes
+from config.checks import refuse_unsafe
 from config.stack import embedded
 from config.stack.supervisor import Service, StartFailed, Supervisor, end_leftovers
 
@@ -104,6 +106,7 @@ def run(options: argparse.Namespace, data: Path) -> int:
     os.environ["CLOSER_DATA"] = str(data)
     os.environ["CLOSER_URL"] = url
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    refuse_unsafe()
 
     supervisor = Supervisor(logs=data / "logs", process_list=run_folder / "processes.json")
     try:
@@ -145,7 +148,7 @@ def check_port(host: str, port: int) -> None:
 
 def start_over(data: Path) -> None:
     """Put aside what the stack made: judgments took people's time, and are theirs to delete."""
-    if "DATABASE_URL" in os.environ:
+    if os.environ.get("DATABASE_URL"):
         raise CannotStart("FRESH takes away the files that the database of DATABASE_URL speaks of.")
     if not (data / "postgres").exists():
         return
@@ -160,7 +163,7 @@ def start_over(data: Path) -> None:
 def servers(data: Path) -> list[Service]:
     """PostgreSQL and Valkey, unless the environment names servers that run already."""
     services = []
-    if "DATABASE_URL" not in os.environ:
+    if not os.environ.get("DATABASE_URL"):
         embedded.prepare_postgres(data)
         services.append(
             Service(
@@ -171,7 +174,7 @@ def servers(data: Path) -> list[Service]:
                 run_as=embedded.as_account(embedded.postgres_account()),
             )
         )
-    if "CELERY_BROKER_URL" not in os.environ:
+    if not os.environ.get("CELERY_BROKER_URL"):
         services.append(
             Service("valkey", embedded.valkey_command(data), lambda: embedded.valkey_answers(data))
         )
@@ -179,7 +182,7 @@ def servers(data: Path) -> list[Service]:
 
 
 def migrate(data: Path) -> None:
-    if "DATABASE_URL" not in os.environ:
+    if not os.environ.get("DATABASE_URL"):
         embedded.create_database(data)
     import django
     from django.core.management import call_command
@@ -194,25 +197,24 @@ def migrate(data: Path) -> None:
 
 def worker() -> Service:
     # One process a core; beat rides along, since this stack has one worker only.
-    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--beat"]
-    command += ["--queues=encode,analyse", "--loglevel=INFO", "--without-mingle"]
+    command = processes.by_this_python(processes.worker("encode", "analyse"))
+    command += ["--beat", "--without-mingle"]
     command += [f"--hostname=stack-{os.getpid()}@%h", f"--concurrency={os.cpu_count() or 1}"]
     return Service("worker", command, is_ready=lambda: True)
 
 
 def trainer() -> Service:
     # Apart from the worker, and nice: where others want a core too, it has a quarter of one.
-    # Threads, of which one trains while the other scores, learn at once that they are to stop.
-    command = [sys.executable, "-m", "celery", "-A", "config", "worker"]
-    command += ["--queues=train", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
-    command += [f"--hostname=trainer-{os.getpid()}@%h", "--pool=threads", "--concurrency=2"]
+    command = processes.by_this_python(processes.worker("train"))
+    command += [*processes.TRAINER_LOAD, "--without-mingle", "--without-gossip"]
+    command += [f"--hostname=trainer-{os.getpid()}@%h"]
     return Service("trainer", command, is_ready=lambda: True, niceness=5)
 
 
 def web(host: str, port: int) -> Service:
-    command = [sys.executable, "-m", "gunicorn", "config.wsgi", f"--bind={host}:{port}"]
-    command += ["--worker-class=gthread", "--workers=2", "--threads=8", "--graceful-timeout=5"]
-    command += ["--preload", "--no-control-socket"]
+    command = processes.by_this_python(processes.WEB)
+    command += [f"--bind={host}:{port}"]
+    command += [] if os.environ.get("WEB_CONCURRENCY") else ["--workers=2"]
     return Service("web", command, is_ready=lambda: serves(f"http://127.0.0.1:{port}/healthz"))
 
 

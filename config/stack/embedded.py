@@ -44,7 +44,7 @@ def make_run_folder(data: Path) -> Path:
 
 def running_url(data: Path) -> str:
     """Where the stack that runs over this data folder serves its pages; empty if none does."""
-    if "DATABASE_URL" in os.environ:
+    if os.environ.get("DATABASE_URL"):
         return ""
     try:
         return (run_folder(data) / "url").read_text().strip()

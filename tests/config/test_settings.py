@@ -1,24 +1,39 @@
 """Settings: safe in production as they stand, and clear about what is missing."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from django.core.checks import run_checks
+
+from config.checks import TAG
+from config.environment import CHAPTERS, VARIABLES, Environment, as_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
+SAFE = {
+    "DATABASE_URL": "postgres://closer:wHo-kn0ws-it@db.example.org/closer",
+    "SECRET_KEY": "k3y" * 20 + "abcdefghijklmnop",
+}
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CLOSER_", "DATABASE"))}
+    return start("manage.py", *arguments, **environment)
+
+
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Start a program of Closer's by Python, with these settings and no others."""
+    inherited = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env={**inherited, **environment},
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
     )
 
 
@@ -27,8 +42,7 @@ def test_the_deployment_check_is_content_with_a_labs_settings(tmp_path):
         *("check", "--deploy", "--fail-level", "WARNING"),
         CLOSER_DATA=str(tmp_path),
         CLOSER_URL="https://closer.example.org",
-        DATABASE_URL="postgres://closer:secret@db.example.org/closer",
-        SECRET_KEY="k3y" * 20 + "abcdefghijklmnop",
+        **SAFE,
     )
     assert result.returncode == 0, result.stderr
     assert "no issues" in result.stdout
@@ -44,7 +58,7 @@ def test_servers_of_ones_own_need_a_key_of_ones_own(tmp_path):
         "check", CLOSER_DATA=str(tmp_path), DATABASE_URL="postgres://x@localhost/x", SECRET_KEY=""
     )
     assert result.returncode != 0
-    assert "Set SECRET_KEY to a long random string" in result.stderr
+    assert result.stderr == ("SECRET_KEY: with DATABASE_URL, set it to a long random string.\n")
 
 
 def test_a_database_that_is_no_postgresql_is_refused(tmp_path):
@@ -70,3 +84,148 @@ def test_commands_that_need_no_database_run_without_one(command, tmp_path):
     arguments = {"codecs": [], "encode": ["--help"]}[command]
     result = manage(command, *arguments, CLOSER_DATA=str(tmp_path))
     assert result.returncode == 0, result.stderr
+
+
+UNREADABLE = {
+    "CLOSER_URL": "closer.example.org",
+    "DATABASE_URL": "postgres://closer:pass/word@db.example.org/closer",
+    "CELERY_BROKER_URL": "amqp://guest@localhost",
+    "CLOSER_PROXIES": "one",
+    "CLOSER_WEBHOOK_PRIVATE": "maybe",
+    "CLOSER_API_RATE": "600 a minute",
+    "LOG_LEVEL": "chatty",
+}
+UNSAFE = {
+    **SAFE,
+    "CLOSER_URL": "http://closer.example.org",
+    "DATABASE_URL": "postgres://closer:postgres@db.example.org/closer",
+    "SECRET_KEY": "changeme",
+    "ALLOWED_HOSTS": "*",
+}
+SERVER = ("-m", "gunicorn", "config.wsgi", "--bind=127.0.0.1:0", "--preload", "--no-control-socket")
+PROGRAMS = {
+    "web": SERVER,
+    "worker": ("-m", "celery", "-A", "config", "worker"),
+    "scheduler": ("-m", "celery", "-A", "config", "beat"),
+    "migrate": ("manage.py", "migrate"),
+    "stack": ("-m", "config.stack"),
+}
+
+
+def test_all_that_cannot_be_read_is_told_at_once_and_no_secret_with_it(tmp_path):
+    result = manage("check", CLOSER_DATA=str(tmp_path), **UNREADABLE)
+    told = dict(line.split(": ", 1) for line in result.stderr.splitlines())
+    assert set(told) == {*UNREADABLE, "SECRET_KEY"}
+    assert told["CLOSER_PROXIES"] == "'one': it is no whole number from 0 on."
+    assert "word" not in told["DATABASE_URL"].replace("password", "")
+    assert "guest" not in told["CELERY_BROKER_URL"]
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_program_starts_with_what_is_unsafe_and_each_tells_all_of_it(name, tmp_path):
+    program = PROGRAMS[name]
+    environment = {"CLOSER_DATA": str(tmp_path), **UNSAFE}
+    result = start(*program, **environment)
+    assert result.returncode == 3
+    lines = result.stderr.splitlines()
+    lines = lines[lines.index("Closer does not start with these settings:") + 1 :]
+    subjects = ["SECRET_KEY is", "CLOSER_URL is http", "ALLOWED_HOSTS has *", "The database's"]
+    assert [line[: len(each)] for line, each in zip(lines, subjects, strict=True)] == subjects
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "scheduler"])
+def test_no_program_starts_with_what_cannot_be_read(name, tmp_path):
+    result = start(*PROGRAMS[name], CLOSER_DATA=str(tmp_path), CLOSER_PROXIES="one", **SAFE)
+    assert result.returncode != 0
+    assert "CLOSER_PROXIES: 'one': it is no whole number from 0 on." in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({}, []),
+        ({"DEBUG": True}, ["E001"]),
+        ({"SECRET_KEY": "django-insecure-" + "k3y4z" * 12}, ["E002"]),
+        ({"SECRET_KEY": "x" * 60}, ["E002"]),
+        ({"SECRET_KEY_FALLBACKS": ["short"]}, ["E003"]),
+        ({"CLOSER_URL": "http://closer.example.org"}, ["E004"]),
+        ({"CLOSER_URL": "http://closer.example.org", "CLOSER_PLAIN_HTTP": True}, []),
+        ({"CLOSER_URL": "http://lab-pc:8000", "ALLOWED_HOSTS": ["lab-pc"]}, []),
+        ({"CLOSER_URL": "http://192.168.1.7", "ALLOWED_HOSTS": ["192.168.1.7"]}, []),
+        ({"CLOSER_URL": "http://8.8.8.8", "ALLOWED_HOSTS": ["8.8.8.8"]}, ["E004"]),
+        ({"ALLOWED_HOSTS": ["*"]}, ["E005"]),
+        ({"ALLOWED_HOSTS": []}, ["E006"]),
+        ({"ALLOWED_HOSTS": ["other.example.org"]}, ["E006"]),
+        ({"ALLOWED_HOSTS": [".example.org"]}, []),
+        ({"SESSION_COOKIE_SECURE": False}, ["E007"]),
+        ({"OIDC_ISSUER": "http://id.example.org"}, ["E010"]),
+        ({"OIDC_ISSUER": "https://id.example.org"}, []),
+    ],
+)
+def test_what_is_unsafe_is_refused_and_what_is_safe_is_not(changed, refused, settings):
+    settings.CLOSER_URL, settings.ALLOWED_HOSTS = (
+        "https://closer.example.org",
+        ["closer.example.org"],
+    )
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    settings.SECRET_KEY, settings.DEBUG = SAFE["SECRET_KEY"], False
+    for name, value in changed.items():
+        setattr(settings, name, value)
+    found = run_checks(tags=[TAG])
+    assert [each.id for each in found] == [f"closer.{number}" for number in refused]
+    assert all(each.hint for each in found)
+
+
+@pytest.mark.parametrize(
+    ("host", "password", "is_refused"),
+    [
+        ("db.example.org", "postgres", True),
+        ("db.example.org", "", True),
+        ("db.example.org", "wHo-kn0ws-it", False),
+        ("localhost", "postgres", False),
+        ("/run/postgresql", "", False),
+    ],
+)
+def test_a_password_that_everybody_tries_first_is_refused(host, password, is_refused, monkeypatch):
+    from django.conf import settings
+
+    database = {**settings.DATABASES["default"], "HOST": host, "PASSWORD": password}
+    monkeypatch.setitem(settings.DATABASES, "default", database)
+    assert ("closer.E009" in [each.id for each in run_checks(tags=[TAG])]) == is_refused
+
+
+def test_an_empty_variable_is_one_that_is_not_set():
+    here = Environment({"CLOSER_PROXIES": "", "CLOSER_API_RATE": " "})
+    assert (here.read("CLOSER_PROXIES"), here.read("CLOSER_API_RATE")) == (0, "600/min")
+    assert here.problems == []
+
+
+def test_the_document_lists_every_variable_as_the_code_has_it():
+    document = (ROOT / "docs" / "settings.md").read_text()
+    assert as_markdown() in document, "write it anew: manage.py settings --markdown"
+
+
+def test_every_variable_that_the_code_reads_is_declared():
+    read = re.compile(r"""(?:environ(?:\.get)?[\[(]|VARIABLE = )"([A-Z_]+)\"""")
+    packages = ("config", "projects", "codecs_registry", "annotation", "evaluation", "perceptual")
+    found = {
+        name
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        for name in read.findall(path.read_text())
+    }
+    # Of other programs: Django's, torch's launcher's, the shell's.
+    others = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR", "RANK", "WORLD_SIZE"}
+    others |= {"LOCAL_RANK", "PATH"}
+    assert found - others <= set(VARIABLES)
+    assert len(VARIABLES) == sum(map(len, CHAPTERS.values()))
+
+
+def test_the_command_shows_what_is_set_and_no_secret(tmp_path):
+    result = manage("settings", CLOSER_DATA=str(tmp_path), **SAFE)
+    assert f"= {tmp_path}" in result.stdout
+    assert "(secret)" in result.stdout
+    assert not any(value in result.stdout for value in SAFE.values())

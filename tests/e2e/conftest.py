@@ -93,7 +93,7 @@ class Stack:
         """Start it where it cannot start; returns what it says of that."""
         kept = self.environment
         self.environment = {name: kept[name] for name in kept if name != without}
-        assert self.launch("--no-demo", *arguments).wait(30) == 1
+        assert self.launch("--no-demo", *arguments).wait(30) in (1, 3)
         self.environment = kept
         return self.said()
 

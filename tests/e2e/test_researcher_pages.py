@@ -345,6 +345,9 @@ def test_pages_of_what_somebody_made(demo, page, tmp_path):
     demo.sql_do("UPDATE auth_user SET is_superuser = true")
     page.goto(f"{demo.url}/audit")
     keep_picture(page, "audit-of-all")
+    page.goto(f"{demo.url}/operations")
+    page.wait_for_selector("text=lives")
+    keep_picture(page, "operations")
 
 
 def upload_downstream(demo: Stack, page) -> None:

@@ -97,7 +97,7 @@ def test_servers_that_the_environment_names_are_used_and_left_running(
         "CELERY_BROKER_URL": embedded.broker_url(running.data),
         "SECRET_KEY": "one that is brought along " * 3,
     }
-    assert "Set SECRET_KEY" in guest.refuses(without="SECRET_KEY")
+    assert "SECRET_KEY: with DATABASE_URL" in guest.refuses(without="SECRET_KEY")
     assert "FRESH takes away the files" in guest.refuses("--fresh")
 
     guest.start()
