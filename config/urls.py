@@ -4,7 +4,7 @@ from django.views import csrf, defaults
 
 from annotation.languages import in_their_language
 from config import appearance
-from evaluation.views import SignIn
+from projects.views import SignIn
 
 urlpatterns = [
     path("sign-in", SignIn.as_view(), name="login"),

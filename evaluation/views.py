@@ -6,7 +6,6 @@ import zipfile
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -43,16 +42,6 @@ STIMULI_PER_PAGE = 200
 def healthz(request: HttpRequest) -> HttpResponse:
     """Says that this web process answers; asks nobody else."""
     return HttpResponse("ok", content_type="text/plain")
-
-
-class SignIn(LoginView):
-    """Django's sign-in page; where htmx asked for a part of a page, the whole page is loaded."""
-
-    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
-        response = super().dispatch(request, *args, **kwargs)
-        if request.htmx:
-            response["HX-Refresh"] = "true"
-        return response
 
 
 @in_project()
