@@ -10,7 +10,8 @@ from django.db import transaction
 
 from codecs_registry import lossless
 from codecs_registry.models import Collection, SourceImage
-from codecs_registry.pictures import SUFFIXES, UnreadablePicture, identify, read_picture
+from codecs_registry.pictures import SUFFIXES, UnreadablePicture, identify
+from codecs_registry.untrusted import read_untrusted
 from projects.models import Project
 
 
@@ -72,7 +73,7 @@ def import_file(name: str, file: Path | BinaryIO) -> tuple[SourceImage, bool]:
         raise UnreadablePicture(
             f"its name does not end like a picture's ({', '.join(sorted(SUFFIXES))})"
         )
-    picture = read_picture(file)
+    picture = read_untrusted(file)
     height, width, _ = picture.pixels.shape
     identity = {"sha256": identify(picture.pixels), "width": width, "height": height}
     known = SourceImage.objects.filter(**identity).first()

@@ -31,7 +31,6 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"}
 BACKDROP = (128, 128, 128)
-_TOO_LARGE = f"it would decode to over {MAX_PIXELS / 1e6:.0f} megapixels"
 
 
 class UnreadablePicture(Exception):
@@ -51,19 +50,20 @@ def identify(pixels: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def read_picture(file: Path | BinaryIO) -> Picture:
+def read_picture(file: Path | BinaryIO, *, most_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a file to sRGB.
 
     Raises UnreadablePicture if it is no picture, is truncated, is of a format outside FORMATS, or
-    would decode to more than MAX_PIXELS.
+    would decode to more than `most_pixels`.
     """
+    most = f"over {most_pixels / 1e6:g} megapixels"
     try:
         with warnings.catch_warnings():
             # We judge the size ourselves, before anything is decoded.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UnreadablePicture(_TOO_LARGE)
+                if image.width * image.height > most_pixels:
+                    raise UnreadablePicture(f"it is {image.width} x {image.height} pixels, {most}")
                 orientation = image.getexif().get(ExifTags.Base.Orientation)
                 image.load()  # this turns a TIFF file's pixels already
                 picture = _to_srgb(ImageOps.exif_transpose(image))
@@ -75,7 +75,7 @@ def read_picture(file: Path | BinaryIO) -> Picture:
     except UnidentifiedImageError:
         raise UnreadablePicture(f"it is no picture in {', '.join(FORMATS)} format") from None
     except Image.DecompressionBombError:  # Pillow's own limit, above ours
-        raise UnreadablePicture(_TOO_LARGE) from None
+        raise UnreadablePicture(f"it would decode to {most}") from None
     except UnreadablePicture:
         raise
     except Exception as error:  # decoders raise many kinds for a damaged file

@@ -5,7 +5,7 @@ from django.views import csrf, defaults
 from annotation.languages import in_their_language
 from config import appearance, health, operations_views
 from config.metrics import metrics
-from evaluation.views import SignIn
+from projects.views import SignIn
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),

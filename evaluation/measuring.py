@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image
-
-from codecs_registry.pictures import FORMATS, Pixels, UnreadablePicture, read_picture
+from codecs_registry.pictures import Pixels, UnreadablePicture
+from codecs_registry.untrusted import read_untrusted
 from evaluation.metric_models import MetricVersion
 from evaluation.metric_versions import metric_of
 from evaluation.reconstruction_scores import as_tensor, distance
@@ -63,23 +61,6 @@ def measure(reference: BinaryIO, distorted: BinaryIO, version: MetricVersion) ->
 
 def _pixels(field: str, file: BinaryIO) -> Pixels:
     try:
-        _check_size(field, file)
-        return read_picture(file).pixels
+        return read_untrusted(file, most_pixels=MAX_PIXELS).pixels
     except UnreadablePicture as error:
         raise CannotMeasure(field, f"cannot be used: {error}") from None
-
-
-def _check_size(field: str, file: BinaryIO) -> None:
-    """Before anything is decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as image:
-                width, height = image.size
-    except Exception:
-        raise UnreadablePicture(f"it is no picture in {', '.join(FORMATS)} format") from None
-    file.seek(0)
-    if width * height > MAX_PIXELS:
-        raise CannotMeasure(
-            field, f"has {width} x {height} pixels; {MAX_PIXELS / 1e6:g} million are the most"
-        )

@@ -6,7 +6,6 @@ import zipfile
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -36,16 +35,6 @@ from projects.models import Project
 
 PER_PAGE = 50  # studies of the list
 STIMULI_PER_PAGE = 200
-
-
-class SignIn(LoginView):
-    """Django's sign-in page; where htmx asked for a part of a page, the whole page is loaded."""
-
-    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
-        response = super().dispatch(request, *args, **kwargs)
-        if request.htmx:
-            response["HX-Refresh"] = "true"
-        return response
 
 
 @in_project()

@@ -1,17 +1,23 @@
 """Pages of projects: whose they are, and what was changed in them."""
 
+import math
+from datetime import timedelta
+from http import HTTPStatus
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import PasswordResetConfirmView
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView, PasswordResetConfirmView
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from rest_framework.throttling import BaseThrottle
 
-from projects import members
+from projects import members, sign_in_attempts
 from projects.access import CURRENT, may, projects_of, require
 from projects.forms import MemberForm, ProjectForm, RoleForm, SettingsForm
 from projects.members import CannotChange
@@ -19,6 +25,35 @@ from projects.models import AuditEntry, Membership, Project
 from projects.roles import Role
 
 ENTRIES_A_PAGE = 50
+
+
+class SignIn(LoginView):
+    """Django's sign-in page, where passwords cannot be tried without end."""
+
+    wait: timedelta | None = None
+
+    def dispatch(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        response = super().dispatch(request, *args, **kwargs)
+        if request.htmx:  # it asked for a part of a page: the whole page is loaded
+            response["HX-Refresh"] = "true"
+        return response
+
+    def post(self, request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        attempt = request.POST.get("username", ""), BaseThrottle().get_ident(request) or ""
+        self.wait = sign_in_attempts.begin(*attempt)
+        if self.wait:
+            response = self.render_to_response(self.get_context_data(form=AuthenticationForm()))
+            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+            response["Retry-After"] = math.ceil(self.wait.total_seconds())
+            return response
+        response = super().post(request, *args, **kwargs)
+        if request.user.is_authenticated:
+            sign_in_attempts.succeeded(*attempt)
+        return response
+
+    def get_context_data(self, **kwargs) -> dict:
+        minutes = math.ceil(self.wait.total_seconds() / 60) if self.wait else None
+        return super().get_context_data(**kwargs) | {"wait_minutes": minutes}
 
 
 class SetPassword(PasswordResetConfirmView):

@@ -559,7 +559,7 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(as_researcher, monke
     small_too = png(factories.pixels(20, 20))
     assert "takes sides of 32 or more" in refused(small, small_too)["reference"][0]
     monkeypatch.setattr(measuring, "MAX_PIXELS", 4000)
-    assert "has 64 x 64 pixels" in refused(original, damaged)["reference"][0]
+    assert "is 64 x 64 pixels, over 0.004 megapixels" in refused(original, damaged)["reference"][0]
     missing = as_researcher.post(reverse("distance"), {"reference": png(picture(held_out=False))})
     assert missing.status_code == 400
     assert missing.json() == {"distorted": ["No file was submitted."]}
