@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help setup demo test fuzz lint format bench browser
+.PHONY: help setup demo test fuzz lint format audit bench browser
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,12 @@ lint: setup ## format, lint, types, import contracts, missing migrations
 format: setup ## put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# In an environment of its own, since it is none of ours. It asks pypi.org for known weaknesses.
+audit: ## known weaknesses of the libraries that constraints.txt pins
+	@test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
+		.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	.venv-audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 bench: setup ## benchmarks, each beside a peer in the same run
 	$(BIN)/python -m benchmarks
