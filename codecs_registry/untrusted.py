@@ -238,8 +238,9 @@ def _decoded(content: bytes, most_pixels: int) -> tuple[dict[str, Any], memoryvi
 
 def _warm_up() -> None:
     """Load all that a picture may need: nothing can be opened later."""
-    from PIL import Image, ImageCms
+    from PIL import AvifImagePlugin, Image, ImageCms
 
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # no thread can be started later, either
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     picture = Image.new("RGB", (16, 16))
     for name in ("PNG", "JPEG", "WEBP", "TIFF", "AVIF"):

@@ -66,6 +66,25 @@ def test_a_picture_is_read_as_it_is_in_this_process(name: str) -> None:
     assert found.conversions == plain.conversions
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_picture_is_read_where_closer_does_not_run_as_root(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may start threads and processes whatever the limit says.
+    command = f"""
+import os, sys; sys.path.insert(0, {str(ROOT)!r})
+from codecs_registry import untrusted
+untrusted._warm_up()
+if not os.getuid():
+    os.setuid(65534)
+untrusted._warm_up = lambda: None
+untrusted.serve()
+"""
+    monkeypatch.setattr(untrusted, "_COMMAND", command)
+    untrusted._idle.close()
+    assert read_untrusted(io.BytesIO(file_of(name, 600))).pixels.shape == (600, 600, 3)
+
+
 @pytest.mark.parametrize("name", bombs())
 def test_bombs_are_refused_before_they_take_memory_or_time(name: str) -> None:
     started = time.monotonic()
