@@ -52,8 +52,8 @@ audit: ## known weaknesses of the libraries that constraints.txt pins
 		.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
 	.venv-audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
-bench: setup ## benchmarks, each beside a peer in the same run
-	$(BIN)/python -m benchmarks
+bench: setup ## benchmarks, each beside a peer in the same run; all that was measured in bench.json
+	$(BIN)/python -m benchmarks --out bench.json
 
 browser: setup
 	@$(BIN)/python -m tests.e2e.browser

@@ -5,8 +5,7 @@ import os
 import platform
 import subprocess
 from functools import cache
-
-from django.conf import settings
+from pathlib import Path
 
 LIBRARIES = ("numpy", "scipy", "Django", "pillow")
 
@@ -35,7 +34,7 @@ def _commit() -> str | None:
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
-            cwd=settings.BASE_DIR,
+            cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
             timeout=5,
