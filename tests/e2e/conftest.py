@@ -1,6 +1,7 @@
 """The whole of Closer, started as its users start it, with data of its own."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -57,8 +58,13 @@ class Stack:
 
     launched: ClassVar[list[tuple[Path, subprocess.Popen]]] = []
 
-    def __init__(self, data: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, data: Path, *, port: int | None = None, prepared: Path | None = None
+    ) -> None:
+        """prepared : a database that was migrated already, to begin from."""
         self.data = data
+        if prepared:
+            copy(prepared, data / "postgres")
         self.port = port or free_port()
         self.url = f"http://localhost:{self.port}"
         self.process: subprocess.Popen | None = None
@@ -147,9 +153,18 @@ class Stack:
         return json.loads(self.manage("launch_study", str(file), "--json", *options).stdout)
 
     def make_researcher(self) -> tuple[str, str]:
-        self.environment["DJANGO_SUPERUSER_PASSWORD"] = "a long password"
-        self.manage("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org")
-        return "ada", "a long password"
+        name, password = "ada", "a long password"
+        if not self.sql("SELECT 1 FROM auth_user WHERE username = %s", name):  # else prepared
+            self.environment["DJANGO_SUPERUSER_PASSWORD"] = password
+            self.manage(
+                "createsuperuser", "--noinput", f"--username={name}", "--email=a@example.org"
+            )
+        return name, password
+
+
+def copy(source: Path, target: Path) -> None:
+    """A folder with its owners, which shutil leaves behind."""
+    subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
 @contextlib.contextmanager
@@ -175,17 +190,34 @@ def data_folder():
         yield folder
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, worker_id) -> Path:
+    """The database's folder as the first start of a stack leaves it, with a researcher: making and
+    migrating one takes longer than all else of a start. All processes of a run share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with (shared / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "prepared").exists():
+            with own_folder() as folder:
+                running = Stack(folder).start()
+                running.make_researcher()
+                assert running.stop() == 0
+                copy(folder / "postgres", shared / "copying")
+                (shared / "copying").rename(shared / "prepared")
+    return shared / "prepared"
+
+
 @pytest.fixture
-def stack(data_folder):
-    return Stack(data_folder).start()
+def stack(data_folder, prepared):
+    return Stack(data_folder, prepared=prepared).start()
 
 
 @pytest.fixture(scope="session")
-def shared_stack():
-    """For modules whose tests keep to studies of their own: starting one takes a quarter of a
-    minute."""
+def shared_stack(prepared):
+    """For modules whose tests keep to studies of their own: starting one takes seconds."""
     with own_folder() as folder:
-        running = Stack(folder).start()
+        running = Stack(folder, prepared=prepared).start()
         running.make_researcher()
         yield running
 

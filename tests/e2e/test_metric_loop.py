@@ -25,13 +25,13 @@ EPOCHS = 1500  # some seconds: there is time to kill the worker
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(tmp_path_factory, prepared):
     photographs = tmp_path_factory.mktemp("photographs")
     pictures = metric_factories.pictures(trained=TRAINED, held_out=HELD_OUT)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(photographs / f"photo{number}.png")
     with own_folder() as folder:
-        running = Stack(folder).start()
+        running = Stack(folder, prepared=prepared).start()
         running.make_researcher()
         running.launch_study("Loop", photographs, bpp=[1.0], judgments_per_task=4)
         yield running

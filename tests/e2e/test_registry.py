@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("r
 
 
 @pytest.fixture(scope="module")
-def stack(photographs):
+def stack(photographs, prepared):
     with own_folder() as folder:
-        running = Stack(folder).start()
+        running = Stack(folder, prepared=prepared).start()
         running.make_researcher()
         running.launch_study("Close", photographs, bpp=[0.5, 1.5])
         yield running

@@ -72,9 +72,9 @@ SHOW_ALL = """
 
 
 @pytest.fixture(scope="module")
-def demo(photographs) -> Iterator[Stack]:
+def demo(photographs, prepared) -> Iterator[Stack]:
     with own_folder() as folder:
-        running = Stack(folder)
+        running = Stack(folder, prepared=prepared)
         arguments = [] if PICTURES else ["--images", str(photographs)]
         running.process = running.launch(*arguments)
         wait_for(

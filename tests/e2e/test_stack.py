@@ -33,10 +33,10 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def running():
+def running(prepared):
     """A stack that tests leave as they find it."""
     with own_folder() as folder:
-        yield Stack(folder).start()
+        yield Stack(folder, prepared=prepared).start()
 
 
 def test_ctrl_c_stops_everything_and_a_second_start_goes_on_with_the_same_data(
