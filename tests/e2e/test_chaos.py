@@ -189,7 +189,7 @@ def judged_and_encoded(stack: Stack, photographs: Path) -> str:
     [(token,)] = stack.sql("SELECT token FROM annotation_campaign WHERE state = 'open'")
     large = stack.data / "large"
     large.mkdir()
-    for seed in range(6 * ROUNDS):
+    for seed in range(3 * ROUNDS):
         Image.fromarray(factories.pixels(640, 480, seed=seed)).save(large / f"large{seed}.png")
     stack.launch_study(
         "Encoded",
