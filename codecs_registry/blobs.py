@@ -4,13 +4,20 @@ Because a name says what the file must hold, writing one twice changes nothing, 
 crash left unreferenced is taken up by the next run that makes the same bytes.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, storages
+
+
+class StorageFailed(OSError):
+    """Nothing can be stored or read for now: no room, no rights, or a network that is cut off. What
+    was to be stored is not at fault, and it may be over later."""
 
 
 class BlobStorage(FileSystemStorage):
@@ -53,14 +60,26 @@ def try_writing() -> None:
 
 
 def put(content: bytes, extension: str) -> str:
-    """Store bytes; returns the name under which `read` finds them."""
+    """Store bytes; returns the name under which `read` finds them. Raises StorageFailed."""
     digest = hashlib.sha256(content).hexdigest()
-    return storages["blobs"].save(f"{digest[:2]}/{digest}{extension}", ContentFile(content))
+    with _failures_told():
+        return storages["blobs"].save(f"{digest[:2]}/{digest}{extension}", ContentFile(content))
 
 
 def read(name: str) -> bytes:
-    with storages["blobs"].open(name) as file:
+    """Raises FileNotFoundError if there is none of this name, and StorageFailed."""
+    with _failures_told(), storages["blobs"].open(name) as file:
         return file.read()
+
+
+@contextlib.contextmanager
+def _failures_told() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageFailed(error.errno, error.strerror) from error
 
 
 def exists(name: str) -> bool:

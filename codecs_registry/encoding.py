@@ -146,7 +146,8 @@ def make_next() -> int | None:
     """Make all reconstructions that are owed of one source image by one codec.
 
     Returns how many were made; None if nothing is owed. Any number of workers may call it at once.
-    Raises MemoryIsShort if there is something to be made, but not now.
+    Raises MemoryIsShort if there is something to be made, but not now, and blobs.StorageFailed if
+    it could not be stored: it waits again.
     """
     worker = worker_name()
     claimed = claim_next(worker=worker, now=timezone.now())
@@ -160,6 +161,9 @@ def make_next() -> int | None:
         except CodecError as error:
             made = 0
             WORK.fail(held, str(error), now=timezone.now())
+        except blobs.StorageFailed:
+            WORK.give_back(held)
+            raise
         except Exception as error:
             WORK.fail(held, f"{type(error).__name__}: {error}", now=timezone.now())
             raise

@@ -1,12 +1,16 @@
 """Celery's door to encoding."""
 
+import logging
+
 from celery import shared_task
 from celery.signals import worker_ready
 from django.utils import timezone
 
-from codecs_registry import encoding
+from codecs_registry import blobs, encoding
 
-RETRY_SECONDS = 3  # until memory that other encodes hold may be free
+RETRY_SECONDS = 3  # until memory that other encodes hold may be free, or the disk has room
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -19,6 +23,9 @@ def encode_owed() -> None:
     try:
         encoding.make_next()
     except encoding.MemoryIsShort:
+        encode_owed.apply_async(countdown=RETRY_SECONDS)
+    except blobs.StorageFailed as error:
+        logger.warning("What was made cannot be stored, and is made again later: %s", error)
         encode_owed.apply_async(countdown=RETRY_SECONDS)
 
 

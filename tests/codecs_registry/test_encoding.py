@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -464,6 +465,23 @@ def test_a_retry_leaves_what_is_ready_or_being_made_alone():
     assert encoding.WORK.retry(Reconstruction.objects.all()) == 0
     assert Reconstruction.objects.get(id=ready.id).state == State.READY
     assert Reconstruction.objects.get(id=held.id).worker == "a"
+
+
+def test_what_finds_no_room_waits_until_there_is_some(messages, finished, monkeypatch):
+    monkeypatch.setattr(
+        tasks.encode_owed, "apply_async", lambda countdown: messages.append("later")
+    )
+    request(factories.source_image())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # as a full disk: no file can grow
+    try:
+        tasks.encode_owed()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (states(), messages) == (["waiting"], ["later"])
+    assert Reconstruction.objects.get().attempts == 0
+    tasks.encode_owed()
+    assert states() == ["ready"]
 
 
 def test_a_failure_of_one_picture_leaves_the_others_to_be_made():
