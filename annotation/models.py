@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from annotation.links import new_token
 from annotation.options import Options
+from codecs_registry.blob_fields import BlobField
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
 
 
@@ -231,11 +232,11 @@ class StoredCrop(models.Model):
     """A part of a stored picture, cut once: a file that were cut when it is asked for would take
     longer the first time, and so tell whether anybody saw it before."""
 
-    of = models.CharField(max_length=200, help_text="The blob of the whole picture.")
+    of = BlobField(help_text="The blob of the whole picture.")
     crop = ArrayField(models.PositiveIntegerField(), size=4)
-    png = models.CharField(max_length=200)
+    png = BlobField()
     png_bytes = models.PositiveIntegerField()
-    webp = models.CharField(max_length=200, blank=True, help_text="Lossless; empty: none.")
+    webp = BlobField(blank=True, help_text="Lossless; empty: none.")
     webp_bytes = models.PositiveIntegerField(null=True)
 
     class Meta:
