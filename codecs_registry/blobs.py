@@ -28,7 +28,7 @@ class BlobStorage(FileSystemStorage):
         with contextlib.suppress(FileNotFoundError):
             with contextlib.suppress(PermissionError):
                 os.utime(path)
-            if path.exists():
+            if path.stat().st_size == content.size:  # else a disk has lost some of it
                 return name
         self._write(path, content)
         return name
@@ -46,7 +46,7 @@ class BlobStorage(FileSystemStorage):
 
     def leftovers(self) -> Iterator[Path]:
         """Files that a killed process had not written to their end."""
-        yield from sorted(Path(self.location).glob("[0-9a-f][0-9a-f]/.writing-*"))
+        yield from sorted(Path(self.location).glob("[0-9a-f][0-9a-f]/.*ing-*"))
 
     def delete_unused(self, name: str, *, older_than_s: float) -> bool:
         """Delete a file that nothing names; whether it was. It stays where somebody has stored the
@@ -96,8 +96,8 @@ def try_writing() -> None:
 
 def put(content: bytes, extension: str) -> str:
     """Store bytes; returns the name under which `read` finds them."""
-    digest = hashlib.sha256(content).hexdigest()
-    return storages["blobs"].save(f"{digest[:2]}/{digest}{extension}", ContentFile(content))
+    found = sha256(content)
+    return storages["blobs"].save(f"{found[:2]}/{found}{extension}", ContentFile(content))
 
 
 def read(name: str) -> bytes:
@@ -112,6 +112,11 @@ def exists(name: str) -> bool:
 def size(name: str) -> int:
     """In bytes."""
     return storages["blobs"].size(name)
+
+
+def sha256(content: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def digest(name: str) -> str:
