@@ -59,6 +59,12 @@ class Campaign(models.Model):
     closes_at = models.DateTimeField(
         null=True, blank=True, help_text="After it nothing new is given; empty: when all is judged."
     )
+    closed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it was closed last; the database sets it (migration 0011).",
+    )
     excludes = models.ManyToManyField(
         "self", symmetrical=False, blank=True, help_text="Who judged for these may not for this."
     )
@@ -264,7 +270,7 @@ class Annotator(models.Model):
     """Somebody, or a simulation, who judges for one campaign; known by a link alone.
 
     What could name a person is in `external_id`, `external` and `label`, and goes when they
-    withdraw.
+    withdraw, when they ask for it, and some time after the end (annotation/forgetting.py).
     """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="annotators")
