@@ -161,9 +161,9 @@ def test_a_migrated_database_that_nobody_used_is_filled_and_backed_up_again(camp
     tables = all_tables()
     with empty_installation(tmp_path / "blobs"):
         with connection.cursor() as cursor:  # as `migrate` leaves them, in a hundredth of its time
-            for table in ("auth_user", "annotation_campaign", "codecs_registry_sourceimage"):
+            for table in ("django_migrations", "annotation_judgment", "projects_project"):
                 cursor.execute(f"CREATE TABLE {table} (id bigint)")
-            cursor.execute("CREATE TABLE evaluation_study (id bigint)")
+            cursor.execute("INSERT INTO projects_project VALUES (1)")
         call_command("restore", tmp_path / "kept")
         call_command("backup", tmp_path / "again")
     with empty_installation(tmp_path / "blobs-again"):
@@ -232,6 +232,28 @@ def test_a_backup_is_made_even_of_a_storage_that_lacks_files_and_says_so(campaig
     made = backups.find(tmp_path / "kept")
     assert made.missing == [png]
     assert png not in dict(made.files())
+
+
+def test_what_the_storage_has_lost_since_an_earlier_backup_is_in_the_next(campaign, tmp_path):
+    home = tmp_path / "kept"
+    first = backups.make(home)
+    first.folder.rename(home / "2020-01-01T000000Z")
+    Path(storages["blobs"].path(campaign.tasks.first().source.png)).unlink()
+    listed = first.manifest["blobs"]["sha256"]
+    second = backups.make(home)
+    assert second.missing == []
+    assert second.manifest["blobs"]["sha256"] == listed, "the same files"
+
+
+def test_an_installation_in_which_anything_was_done_is_not_filled(campaign, tmp_path):
+    call_command("backup", tmp_path / "kept")
+    with empty_installation(tmp_path / "blobs"):
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE django_migrations (id bigint)")
+            cursor.execute("CREATE TABLE annotation_judgment (id bigint)")
+            cursor.execute("CREATE TABLE evaluation_importedjudgments AS SELECT 1 AS id")
+        with pytest.raises(CommandError, match="rows in evaluation_importedjudgments"):
+            call_command("restore", tmp_path / "kept")
 
 
 def test_files_are_linked_and_nobody_else_may_read_a_backup(campaign, tmp_path):
