@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from annotation.links import new_token
 from annotation.options import Options
+from codecs_registry.blob_fields import BlobField
 from codecs_registry.models import Reconstruction, SourceImage, StratumField, stratum_name
 
 
@@ -57,6 +58,12 @@ class Campaign(models.Model):
     )
     closes_at = models.DateTimeField(
         null=True, blank=True, help_text="After it nothing new is given; empty: when all is judged."
+    )
+    closed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it was closed last; the database sets it (migration 0011).",
     )
     excludes = models.ManyToManyField(
         "self", symmetrical=False, blank=True, help_text="Who judged for these may not for this."
@@ -231,11 +238,11 @@ class StoredCrop(models.Model):
     """A part of a stored picture, cut once: a file that were cut when it is asked for would take
     longer the first time, and so tell whether anybody saw it before."""
 
-    of = models.CharField(max_length=200, help_text="The blob of the whole picture.")
+    of = BlobField(help_text="The blob of the whole picture.")
     crop = ArrayField(models.PositiveIntegerField(), size=4)
-    png = models.CharField(max_length=200)
+    png = BlobField()
     png_bytes = models.PositiveIntegerField()
-    webp = models.CharField(max_length=200, blank=True, help_text="Lossless; empty: none.")
+    webp = BlobField(blank=True, help_text="Lossless; empty: none.")
     webp_bytes = models.PositiveIntegerField(null=True)
 
     class Meta:
@@ -263,7 +270,7 @@ class Annotator(models.Model):
     """Somebody, or a simulation, who judges for one campaign; known by a link alone.
 
     What could name a person is in `external_id`, `external` and `label`, and goes when they
-    withdraw.
+    withdraw, when they ask for it, and some time after the end (annotation/forgetting.py).
     """
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="annotators")

@@ -66,13 +66,13 @@ def ending_for(campaign: Campaign, outcome: str) -> Ending:
     )
 
 
-def everything_about(annotator: Annotator) -> dict:
+def everything_about(annotator: Annotator, *, tells_all: bool = False) -> dict:
     """All that is stored of an annotator, as plain values: what they can download.
 
     While the campaign goes on, it does not tell which of their tasks check attention, nor what the
-    researcher alone is told.
+    researcher alone is told, unless it is to tell all.
     """
-    tells_all = annotator.campaign.state == Campaign.State.CLOSED
+    tells_all = tells_all or annotator.campaign.state == Campaign.State.CLOSED
     events = annotator.quality_events.order_by("id")
     if not tells_all:
         events = events.exclude(action="flag")
@@ -107,6 +107,11 @@ def everything_about(annotator: Annotator) -> dict:
             }
             for each in judgments
         ],
+        "not_answered": list(
+            annotator.assignments.filter(judgment=None)
+            .order_by("id")
+            .values_list("leased_at", flat=True)
+        ),
         "quality_events": list(
             events.values(
                 *("action", "happened_at"), *(("check_name", "failed", "of") if tells_all else ())

@@ -7,13 +7,17 @@ and no date.
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
+
+from django.db.models import Q
 
 from annotation.models import Assignment, Campaign, StoredCrop, Task, TaskReconstruction
 from codecs_registry import blobs, lossless
 from codecs_registry.models import Reconstruction
-from codecs_registry.pictures import read_png
+from codecs_registry.pictures import read_png, write_png, write_webp
+from codecs_registry.remaking import Way, png_ways, read_whole, webp_ways
 
 ORIGINAL = "original"
 PNG, WEBP = Task.Format.PNG, Task.Format.WEBP
@@ -91,6 +95,19 @@ def stored_crops(blob: str, crops: Iterable[Sequence[int]]) -> list[StoredCrop]:
                 of=blob, crop=crop, defaults=asdict(files)
             )
     return [known[crop] for crop in crops]
+
+
+def ways_to_remake(name: str) -> Iterator[Way]:
+    """How a lost part of a picture may be made again: codecs_registry/remaking.py."""
+    for part in StoredCrop.objects.filter(Q(png=name) | Q(webp=name))[:1]:
+        yield from webp_ways(part.png) if name == part.webp else png_ways(part.webp)
+        yield Way("the whole picture, cut", partial(_cut_again, part, name))
+
+
+def _cut_again(part: StoredCrop, name: str) -> bytes:
+    left, top, width, height = part.crop
+    pixels = read_png(read_whole(part.of))[top : top + height, left : left + width]
+    return write_png(pixels) if name == part.png else write_webp(pixels) or b""
 
 
 def shown_blob(task: Task, blob: str) -> str:

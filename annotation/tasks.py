@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.utils import timezone
 
-from annotation import exports
+from annotation import exports, forgetting
 
 EXPIRES_S = 60  # a message only says "look": what it is about stands in the database
 
@@ -14,6 +14,12 @@ def make_exports() -> None:
     """Make what waits, one after the other. Safe to run twice, late or at the same time."""
     while exports.make_next():
         pass
+
+
+@shared_task
+def forget_contacts() -> None:
+    """Forget who judged in campaigns that ended long ago. Safe to run twice or late."""
+    forgetting.forget_contacts(now=timezone.now())
 
 
 @shared_task(expires=10)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 
+from codecs_registry.blob_fields import BlobField
 from projects.access import projects_of
 from projects.models import Project
 
@@ -81,10 +82,9 @@ class SourceImage(models.Model):
     height = models.PositiveIntegerField()
     name = models.CharField(max_length=200, help_text="Its file's name when it was first imported.")
     conversions = models.JSONField(default=list, help_text="What was done to reach sRGB.")
-    png = models.CharField(max_length=200, help_text="Blob: its pixels as PNG.")
+    png = BlobField(help_text="Blob: its pixels as PNG.")
     png_bytes = models.PositiveIntegerField()
-    webp = models.CharField(
-        max_length=200,
+    webp = BlobField(
         blank=True,
         db_default="",
         help_text="Blob: the same, as lossless WebP.",
@@ -144,12 +144,11 @@ class Reconstruction(models.Model):
     error = models.TextField(blank=True, help_text="Why it could not be made.")
 
     settings = models.JSONField(default=dict, help_text="All that is needed to encode it again.")
-    bitstream = models.CharField(max_length=200, blank=True, help_text="Blob: the coded file.")
+    bitstream = BlobField(blank=True, help_text="Blob: the coded file.")
     size_bytes = models.PositiveIntegerField(null=True)
-    decoded = models.CharField(max_length=200, blank=True, help_text="Blob: its pixels as PNG.")
+    decoded = BlobField(blank=True, help_text="Blob: its pixels as PNG.")
     decoded_bytes = models.PositiveIntegerField(null=True)
-    webp = models.CharField(
-        max_length=200,
+    webp = BlobField(
         blank=True,
         db_default="",
         help_text="Blob: the same, as lossless WebP.",
@@ -220,7 +219,7 @@ class Encode(models.Model):
     codec_version = models.CharField(max_length=200)
     setting = models.FloatField(help_text="Of the codec's knob.")
     settings = models.JSONField(help_text="All that is needed to encode it again.")
-    bitstream = models.CharField(max_length=200, help_text="Blob: the coded file.")
+    bitstream = BlobField(help_text="Blob: the coded file.")
     size_bytes = models.PositiveIntegerField()
     encode_ms = models.FloatField()
     made_at = models.DateTimeField(auto_now_add=True)

@@ -192,3 +192,9 @@ def read_png(content: bytes) -> Pixels:
     """Pixels (H, W, 3) of a PNG that `write_png` made."""
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def read_webp(content: bytes) -> Pixels:
+    """Pixels (H, W, 3) of a lossless WebP that `write_webp` made."""
+    with Image.open(io.BytesIO(content), formats=("WEBP",)) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)

@@ -274,6 +274,13 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
             "the commit of the code, which results name; the container image has it built in",
         ),
     ),
+    "Privacy": (
+        Variable(
+            "CLOSER_KEEP_CONTACTS_DAYS", NUMBER, 365, "`365`",
+            "so many days after a study's end, ids of crowd platforms and notes beside invitations "
+            "are deleted ([privacy](privacy.md)); `0`: never",
+        ),
+    ),
     "Other programs": (
         Variable(
             "CLOSER_API_RATE", RATE, "600/min", "`600/min`",

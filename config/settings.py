@@ -133,6 +133,14 @@ CELERY_BEAT_SCHEDULE = {
         "task": "annotation.tasks.resume_exports",
         "schedule": 10.0,
     },
+    "forget who judged in studies that ended long ago": {
+        "task": "annotation.tasks.forget_contacts",
+        "schedule": 3600.0,
+    },
+    "forget who was signed in": {
+        "task": "projects.tasks.forget_sign_ins",
+        "schedule": 3600.0,
+    },
     "choose the pairs that active sampling asks next": {
         "task": "evaluation.tasks.choose_pairs",
         "schedule": 3.0,
@@ -177,6 +185,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# So many days after a study's end it is forgotten who judged; 0: never.
+CLOSER_KEEP_CONTACTS_DAYS = env.read("CLOSER_KEEP_CONTACTS_DAYS")
 # Sign-in through an organisation (OpenID Connect): none without an issuer.
 OIDC_ISSUER = env.read("OIDC_ISSUER")
 OIDC_RP_CLIENT_ID = env.read("OIDC_CLIENT_ID")

@@ -3,21 +3,23 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import people
+from annotation import forgetting, people
 from annotation.counts import counts_of_campaign
 from annotation.joining import invite
 from annotation.models import Annotator, Campaign
 from codecs_registry.responses import csv_lines, download
+from evaluation import personal_data
 from evaluation.access import Role, study_of
 from evaluation.forms import InvitationForm
 from evaluation.links import campaign_link, own_link
@@ -53,6 +55,8 @@ def _page(
         "has_bonus": bool(campaign.options.crowd.bonus),
         "currency": campaign.options.crowd.currency,
         "withdrawals": campaign.withdrawals.order_by("-withdrawn_at"),
+        "contacts_go_at": forgetting.contacts_go_at(campaign),
+        "keep_days": settings.CLOSER_KEEP_CONTACTS_DAYS,
         "form": form,
     }
     return render(request, "evaluation/annotators.html", context, status=status)
@@ -119,6 +123,41 @@ def withdraw_annotator(request: HttpRequest, slug: str, annotator_id: int) -> Ht
         )
     else:
         messages.error(request, "Nothing was deleted: tick that they asked for it.")
+    return redirect("annotators", slug=slug)
+
+
+@login_required
+@never_cache
+@require_GET
+def annotator_data(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
+    """All that is held of somebody who asks for it and cannot look themselves."""
+    study = _study(request, slug)
+    held = personal_data.of_annotators([_annotator(study, annotator_id)])
+    with transaction.atomic():
+        _record(request, study, "took out an annotator's data", annotator=annotator_id)
+    return JsonResponse(
+        held,
+        encoder=personal_data.Encoder,
+        json_dumps_params={"indent": 2},
+        headers={"Content-Disposition": f'attachment; filename="annotator-{annotator_id}.json"'},
+    )
+
+
+@login_required
+@require_POST
+def erase_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
+    """Forget who somebody was; their judgments stay."""
+    found = _annotator(_study(request, slug), annotator_id)
+    if "sure" in request.POST:
+        personal_data.erase_annotators(
+            [found], with_judgments=False, now=timezone.now(), by=request.user
+        )
+        messages.success(
+            request,
+            f"Nothing tells any more who annotator-{annotator_id} was. What they judged stays.",
+        )
+    else:
+        messages.error(request, "Nothing was erased: tick that it is for good.")
     return redirect("annotators", slug=slug)
 
 

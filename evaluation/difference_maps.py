@@ -33,6 +33,11 @@ def owed() -> QuerySet[DifferenceMap]:
     return DifferenceMap.objects.filter(picture="", reason="")
 
 
+def ask_again(picture: str) -> int:
+    """Have a worker make anew the maps whose stored picture is lost; returns how many."""
+    return DifferenceMap.objects.filter(picture=picture).update(picture="")
+
+
 def make_next() -> bool:
     """Make the map that was asked for first; whether there was one. Two that make the same one at
     once make the same picture."""

@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from codecs_registry.blob_fields import BlobField
 from evaluation.metric_models import Population
 from evaluation.populations import POPULATIONS, SIMULATED
 
@@ -29,7 +30,7 @@ class ImportedJudgments(models.Model):
         help_text="Whose codecs, images and bit rates were judged; empty: it stands alone.",
     )
     file_name = models.CharField(max_length=200)
-    file = models.CharField(max_length=200, help_text="Blob: the file as it came.")
+    file = BlobField(help_text="Blob: the file as it came.")
     sha256 = models.CharField(max_length=64, help_text="Of the file.")
     size_bytes = models.PositiveBigIntegerField()
     format = models.CharField(max_length=50, help_text="A key of file_formats.FORMATS.")

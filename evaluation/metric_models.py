@@ -4,6 +4,7 @@ from django.conf import settings as configured
 from django.db import models
 from django.db.models import Q
 
+from codecs_registry.blob_fields import BlobField, JSONWithBlobs
 from codecs_registry.models import Reconstruction
 from evaluation.populations import PEOPLE, POPULATIONS, SIMULATED
 
@@ -22,7 +23,7 @@ class MetricVersion(models.Model):
     score, in percent, on source images that were held out of its training."""
 
     name = models.CharField(max_length=100, unique=True)
-    file = models.CharField(max_length=200, help_text="Blob: safetensors, its card inside.")
+    file = BlobField(help_text="Blob: safetensors, its card inside.")
     sha256 = models.CharField(max_length=64, help_text="Of the file.")
     size_bytes = models.PositiveIntegerField()
     backbone = models.CharField(max_length=50)
@@ -42,8 +43,8 @@ class MetricVersion(models.Model):
     dataset_digest = models.CharField(
         max_length=64, help_text="SHA-256 over all pairs, held out or not, and their votes."
     )
-    manifest = models.CharField(
-        max_length=200, blank=True, help_text="Blob: the pairs and their votes as CSV, if there is."
+    manifest = BlobField(
+        blank=True, help_text="Blob: the pairs and their votes as CSV, if there is."
     )
     trained_on = models.JSONField(help_text="Which studies, or which folder, with their counts.")
     n_pairs = models.PositiveIntegerField(help_text="That it was fitted to, or watched.")
@@ -65,7 +66,7 @@ class MetricVersion(models.Model):
     comparison = models.JSONField(
         null=True, help_text="With the version that was in service then, on the same pairs."
     )
-    hardest = models.JSONField(
+    hardest = JSONWithBlobs(
         default=list, help_text="Held-out pairs on which it disagrees most with who judged."
     )
     provenance = models.JSONField()
@@ -295,7 +296,7 @@ class DifferenceMap(models.Model):
     reconstruction = models.ForeignKey(
         Reconstruction, models.CASCADE, related_name="difference_maps"
     )
-    picture = models.CharField(max_length=200, blank=True, help_text="Blob: PNG; empty: not yet.")
+    picture = BlobField(blank=True, help_text="Blob: PNG; empty: not yet.")
     largest = models.FloatField(null=True, help_text="The difference that its brightest shows.")
     distance = models.FloatField(null=True)
     reason = models.TextField(blank=True, help_text="Why it cannot be made.")

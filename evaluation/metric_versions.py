@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,6 +12,7 @@ from django.core.files.storage import storages
 from django.db import connection, transaction
 
 from codecs_registry import blobs
+from codecs_registry.remaking import Way
 from evaluation.metric_models import BUNDLED, MetricVersion
 from evaluation.populations import SIMULATED
 
@@ -124,6 +126,19 @@ def bundled() -> MetricVersion:
         },
     )
     return made
+
+
+def ways_to_remake(name: str) -> Iterator[Way]:
+    """How the lost file of a version may be made again: codecs_registry/remaking.py."""
+    if MetricVersion.objects.filter(name=BUNDLED, file=name).exists():
+        yield Way("what comes with Closer", _bundled_file)
+
+
+def _bundled_file() -> bytes:
+    from perceptual.lpips import to_bytes
+    from perceptual.metric import Metric
+
+    return to_bytes(cast("LpipsComp", Metric.load(BUNDLED)))
 
 
 def put_in_service(version: MetricVersion) -> None:

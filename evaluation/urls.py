@@ -70,6 +70,16 @@ urlpatterns = [
         name="withdraw-annotator",
     ),
     path(
+        "studies/<slug:slug>/annotators/<int:annotator_id>/data.json",
+        annotator_views.annotator_data,
+        name="annotator-data",
+    ),
+    path(
+        "studies/<slug:slug>/annotators/<int:annotator_id>/erase",
+        annotator_views.erase_annotator,
+        name="erase-annotator",
+    ),
+    path(
         "studies/<slug:slug>/annotators/<int:annotator_id>/restore",
         annotator_views.restore_annotator,
         name="restore",

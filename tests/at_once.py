@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
-from annotation.models import Campaign
+from annotation.models import Campaign, StoredCrop
 from codecs_registry.models import Collection, Encode, Reconstruction, SourceImage
 from evaluation.models import ImportedJudgments, Study
 from projects.models import Project
@@ -28,7 +28,7 @@ def committed_rows(django_db_blocker) -> Iterator[None]:
                     cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (one of two)
                     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                     cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
-            models = (Study, Campaign, Reconstruction, Encode, SourceImage, Collection)
+            models = (Study, Campaign, StoredCrop, Reconstruction, Encode, SourceImage, Collection)
             for model in (*models, ImportedJudgments, Project, get_user_model()):
                 model.objects.all().delete()
 

@@ -78,7 +78,8 @@ NEEDED = {
     "POST retry": RESEARCHER,
     "GET annotators": RESEARCHER, "GET payments": RESEARCHER, "POST invite": RESEARCHER,
     "POST renew-link": RESEARCHER, "POST revoke": RESEARCHER, "POST withdraw-annotator": RESEARCHER,
-    "POST restore": RESEARCHER,
+    "POST restore": RESEARCHER, "GET annotator-data": RESEARCHER,
+    "POST erase-annotator": RESEARCHER,
     # Of what was imported into it.
     "GET imports": SIGNED_IN, "GET new-import": RESEARCHER, "POST new-import": RESEARCHER,
     "GET import-preview": RESEARCHER, "POST import-preview": RESEARCHER,

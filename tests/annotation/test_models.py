@@ -245,7 +245,7 @@ def test_the_guards_can_be_taken_off_and_put_on_again_and_leave_the_judgments(ju
     # PostgreSQL does this inside the test's transaction, which is rolled back.
     judged = judgment.assignment
     before = triggers()
-    assert len(before) == 9
+    assert len(before) == 10
 
     MigrationExecutor(connection).migrate([("annotation", "0001_initial")])
     assert triggers() == set()

@@ -36,13 +36,51 @@ def test_what_is_put_is_read_back_under_the_name_of_its_content(content):
     assert blobs.read(name) == content
 
 
-def test_putting_the_same_content_again_does_not_touch_the_file():
+def test_putting_the_same_content_again_does_not_write_the_file():
     content, path = fresh()
     blobs.put(content, ".bin")
+    os.utime(path, (0, 0))
     before = path.stat()
     assert blobs.put(content, ".bin") == f"{path.parent.name}/{path.name}"
-    after = path.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert path.stat().st_ino == before.st_ino
+    assert path.stat().st_mtime > 0, "it counts as new: nobody takes it for one that is not wanted"
+
+
+def test_a_file_that_was_cut_is_written_anew():
+    content, path = fresh()
+    blobs.put(content, ".bin")
+    os.truncate(path, 10)
+    blobs.put(content, ".bin")
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_nothing_names_is_deleted_once_it_is_old(tmp_path):
+    content, path = fresh()
+    name = blobs.put(content, ".bin")
+    storage = storages["blobs"]
+    assert not storage.delete_unused(name, older_than_s=60)
+    os.utime(path, (0, 0))
+    blobs.put(content, ".bin")
+    assert not storage.delete_unused(name, older_than_s=60), "somebody wants it again"
+    os.utime(path, (0, 0))
+    assert storage.delete_unused(name, older_than_s=60)
+    assert not path.exists()
+
+
+def test_a_file_that_is_wanted_again_while_it_is_deleted_stays(monkeypatch):
+    content, path = fresh()
+    name = blobs.put(content, ".bin")
+    os.utime(path, (0, 0))
+    replace = Path.replace
+
+    def wanted_first(self, target):
+        monkeypatch.undo()
+        blobs.put(content, ".bin")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", wanted_first)
+    assert not storages["blobs"].delete_unused(name, older_than_s=60)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
