@@ -45,8 +45,12 @@ def assignment(db) -> Assignment:
     return assignment
 
 
+# A request's name, else made up by chance for each, is sent back as it came.
+NAMED = {"X-Request-ID": "a-request-of-a-test"}
+
+
 def fetch(client, assignment, position: str):
-    return client.get(reverse("stimulus", args=[assignment.token, position]))
+    return client.get(reverse("stimulus", args=[assignment.token, position]), headers=NAMED)
 
 
 def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
@@ -192,6 +196,7 @@ def test_responses_differ_in_nothing_but_the_picture(client, assignment):
         "Referrer-Policy": "same-origin",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
+        **NAMED,
     }, "no date, no ETag, no file name, no cookie"
 
 
