@@ -1,16 +1,42 @@
-"""What the views of several apps send alike: files that never change, downloads, CSV."""
+"""What the views of several apps send alike: files that never change, downloads, CSV, and pages
+with a part that moves."""
 
 import csv
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
 from django.conf import settings
 from django.core.files.storage import storages
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.http import content_disposition_header
+from django.shortcuts import render
+from django.utils.http import content_disposition_header, urlencode
 
 BLOB = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}(\.[A-Za-z0-9_.-]+)?")
+
+# Another one each time, and nothing that anybody sees.
+FORM_TOKEN = re.compile(r'<input type="hidden" name="csrfmiddlewaretoken"[^>]*>')
+
+
+def mark_of(live: str) -> str:
+    """By which a page tells which content of its moving part it has."""
+    return hashlib.sha256(FORM_TOKEN.sub("", live).encode()).hexdigest()[:16]
+
+
+def live_page(
+    request: HttpRequest, live: str, context: dict, *, page: str, part: str, **of_page: str
+) -> HttpResponse:
+    """A page with its part that moves, or to htmx that part alone: 204 while the page has it.
+
+    page, part : templates of both; they get `live`, and `next_query` to ask again with.
+    of_page : what else the next request says of the page.
+    """
+    seen = mark_of(live)
+    if request.htmx and request.GET.get("seen") == seen:
+        return HttpResponse(status=204)
+    moving = {"live": live, "next_query": urlencode({"seen": seen, **of_page})}
+    return render(request, part if request.htmx else page, context | moving)
 
 
 def stored_file(blob: str, content_type: str, *, save_as: str = "") -> HttpResponseBase:

@@ -1,22 +1,16 @@
 """The administrator's page: how the installation does, and what failed."""
 
-import hashlib
-import re
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from codecs_registry.responses import live_page
 from config import operations
-
-# Another one each time, and nothing that anybody sees.
-FORM_TOKEN = re.compile(r'<input type="hidden" name="csrfmiddlewaretoken"[^>]*>')
 
 
 @login_required
@@ -32,12 +26,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "stuck": operations.stuck(now=timezone.now()),
     }
     live = render_to_string("operations/body.html", context, request)
-    seen = hashlib.sha256(FORM_TOKEN.sub("", live).encode()).hexdigest()[:16]
-    if request.htmx and request.GET.get("seen") == seen:
-        return HttpResponse(status=204)
-    context |= {"live": live, "next_query": urlencode({"seen": seen})}
-    template = "operations/live.html" if request.htmx else "operations/page.html"
-    return render(request, template, context)
+    templates = {"page": "operations/page.html", "part": "operations/live.html"}
+    return live_page(request, live, context, **templates)
 
 
 @login_required

@@ -21,7 +21,7 @@ MEGA = 1_000_000
 
 
 @dataclass(frozen=True)
-class CodecCost:
+class EncodingCost:
     """What a codec takes for the reconstructions of a study that are not there yet.
 
     measured : how many reconstructions that were made here the figures are told from; 0: none, and
@@ -37,7 +37,7 @@ class CodecCost:
 
 def encoding_costs(
     sources: Sequence[SourceImage], codecs: Iterable[str], bpp: Iterable[str]
-) -> list[CodecCost]:
+) -> list[EncodingCost]:
     """For each codec, the work of one process and the bytes that will be stored: the files that a
     rate search makes, all of which are kept, and what they decode to, as PNG and as WebP."""
     targets = [Decimal(each) for each in bpp]
@@ -57,7 +57,7 @@ def encoding_costs(
             mean_rate = float(sum(targets)) / len(targets) if targets else 0.0
             size = MEGA * (FILES_PER_SEARCH * mean_rate / 8 + packed / max(pixels, 1))
         found.append(
-            CodecCost(
+            EncodingCost(
                 codec=codec,
                 to_make=len(sources) * len(targets) - n_ready,
                 seconds=megapixels * (seconds + STORING_SECONDS_PER_MEGAPIXEL),

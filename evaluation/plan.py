@@ -11,7 +11,7 @@ import scipy
 
 from annotation.kinds import KINDS
 from codecs_registry.models import SourceImage
-from evaluation.encoding_costs import CodecCost, encoding_costs
+from evaluation.encoding_costs import EncodingCost, encoding_costs
 from evaluation.questions import require_room
 from evaluation.statistics import NotIdentified
 from evaluation.statistics.planning import (
@@ -130,7 +130,7 @@ class Plan:
     cost_from: str
     bonus: Decimal | None
     currency: str
-    encoding: list[CodecCost]
+    encoding: list[EncodingCost]
     foretold: Foretold | None
     foretold_reason: str | None
     target: Target | None

@@ -1,7 +1,5 @@
 """The researcher's page of a study that goes on: what moves on it, and what can be done with it."""
 
-import hashlib
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +10,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from codecs_registry.responses import mark_of
 from evaluation import launching, study_page
 from evaluation.access import Role, study_of
 from evaluation.change_forms import ChangeForm
@@ -63,7 +62,7 @@ def _parts(request: HttpRequest, found: Study, context: dict, *, shown: str | No
     shown = newest if shown is None else shown
     moving = context | {"has_newer": shown != newest}
     live = render_to_string(f"evaluation/study_{name}.html", moving)
-    seen = hashlib.sha256(live.encode()).hexdigest()[:16]
+    seen = mark_of(live)
     next_query = {"state": str(found.state), "seen": seen, "shown": shown}
     next_query |= {
         name: value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import time
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.http import content_disposition_header, urlencode
+from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from codecs_registry.responses import immutable
+from codecs_registry.responses import immutable, live_page
 from evaluation.codec_trainings import reading
 from evaluation.codec_trainings.reading import CODEC, LOG, Training
 from perceptual.codec.training.held_out_pictures import ORIGINAL, Reconstruction, Shown, Watching
@@ -69,13 +67,8 @@ def _live(
     request: HttpRequest, template: str, live: str, context: dict[str, Any], **of_page: str
 ) -> HttpResponse:
     """A page with its part that moves, or to htmx that part alone, if the page has another."""
-    seen = hashlib.sha256(live.encode()).hexdigest()[:16]
-    if request.htmx and request.GET.get("seen") == seen:
-        return HttpResponse(status=204)
-    context |= {"live": live, "next_query": urlencode({"seen": seen, **of_page})}
-    return render(
-        request, "evaluation/codec_trainings_live.html" if request.htmx else template, context
-    )
+    part = "evaluation/codec_trainings_live.html"
+    return live_page(request, live, context, page=template, part=part, **of_page)
 
 
 def _plots(found: Training) -> dict[str, str | None]:
