@@ -2,8 +2,9 @@
 
 import os
 import sys
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from celery.loaders.app import AppLoader
 from django.core.exceptions import ImproperlyConfigured
 
@@ -28,3 +29,9 @@ class Loader(AppLoader):
 app = Celery("closer", loader="config.celery:Loader")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.setup_logging.connect
+def leave_logging_alone(**_about: Any) -> None:
+    """Where somebody listens here, Celery changes no logger: LOGGING of the settings has them all,
+    and LOG_LEVEL is that of workers, too."""

@@ -11,7 +11,7 @@ from config.broker import QUEUES
 
 WEB = ("gunicorn", "--config=python:config.gunicorn", "config.wsgi")
 MIGRATE = ("python", "manage.py", "migrate")
-SCHEDULER = ("celery", "-A", "config", "beat", "--loglevel=INFO", "--pidfile=")
+SCHEDULER = ("celery", "-A", "config", "beat", "--pidfile=")
 
 
 def worker(*queues: str) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def worker(*queues: str) -> tuple[str, ...]:
     if unknown or not queues:
         raise ValueError(f"queues are {', '.join(QUEUES)}")
     names = f"--queues={','.join(queues)}", f"--hostname={'-'.join(queues)}@%h"
-    return ("celery", "-A", "config", "worker", *names, "--loglevel=INFO")
+    return ("celery", "-A", "config", "worker", *names)
 
 
 ENCODER = worker("encode")
