@@ -174,6 +174,14 @@ def test_a_task_has_the_id_of_the_request_that_sent_it_and_is_timed():
     assert times.seconds > 0
 
 
+def test_a_worker_logs_what_the_settings_say_and_not_what_it_was_told(monkeypatch):
+    monkeypatch.setattr(type(app.log), "_setup", False)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    app.log.setup_logging_subsystem(loglevel=logging.CRITICAL)
+    assert (root.level, root.handlers) == (level, handlers)
+
+
 # --- health ---------------------------------------------------------------------------------------
 
 
