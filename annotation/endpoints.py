@@ -10,7 +10,6 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils import timezone
 from rest_framework import serializers, status
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny
@@ -26,6 +25,7 @@ from annotation.screens import lacks_measuring
 from annotation.stimuli import ORIGINAL, shown_size
 from annotation.throttles import PerAnnotator
 from annotation.training import JUDGING, feedback, stage_of
+from codecs_registry import clock
 
 DAY_MS = 24 * 3600 * 1000
 VIEWING_NAME = re.compile("[a-z][a-z0-9_]{0,39}")
@@ -64,7 +64,7 @@ class AnnotatorEndpoint(APIView):
 
     def next_up(self, annotator: Annotator, **more: object) -> dict:
         """What the page needs to go on: pairs to show, and where the annotator is."""
-        held = [each.id for each in serving.lease(annotator, now=timezone.now())]
+        held = [each.id for each in serving.lease(annotator, now=clock.now())]
         assignments = Assignment.objects.select_related("task__source", "task__campaign")
         annotator = self.annotator()  # as leasing left them
         stage = stage_of(annotator)
@@ -174,7 +174,7 @@ class Judge(AnnotatorEndpoint):
         answer.is_valid(raise_exception=True)
         assignment = self.assignment(annotator, answer.validated_data.pop("assignment"))
         try:
-            _, is_new = serving.judge(assignment, **answer.validated_data, now=timezone.now())
+            _, is_new = serving.judge(assignment, **answer.validated_data, now=clock.now())
         except serving.PlaceTaken:
             return Response(self.next_up(annotator, recorded=False), status.HTTP_409_CONFLICT)
         except InvalidAnswer as error:
@@ -200,5 +200,5 @@ class GiveBack(AnnotatorEndpoint):
         answer = self.Input(data=request.data)
         answer.is_valid(raise_exception=True)
         assignment = self.assignment(self.annotator(), answer.validated_data["assignment"])
-        serving.give_back(assignment, now=timezone.now())
+        serving.give_back(assignment, now=clock.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

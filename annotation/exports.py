@@ -20,13 +20,13 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from annotation.datasets import FORMATS, Contents, DataChanged, Moment, export_files
 from annotation.datasets.archives import Archive, ArchiveInUse, Kept, file_digest, sums_of
 from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Campaign, Export
 from annotation.populations import PEOPLE
+from codecs_registry import clock
 from codecs_registry.leases import Work, lease_kept, worker_name
 
 MAX_ATTEMPTS = 5
@@ -93,7 +93,7 @@ def request(
                     name=f"{title}-{form}-{FILE_NAMES[population]}",
                     about=dict(about),
                     requested_by=by,
-                    requested_at=timezone.now(),
+                    requested_at=clock.now(),
                 )
         except IntegrityError:  # export_made_once_at_a_time
             with suppress(Export.DoesNotExist):
@@ -147,7 +147,7 @@ def make_next() -> Export | None:
 
     Expected failures are recorded with the export, not raised.
     """
-    export = claim_next(worker=worker_name(), now=timezone.now())
+    export = claim_next(worker=worker_name(), now=clock.now())
     if export is None:
         return None
     held = _held(export)
@@ -224,13 +224,13 @@ class _Notes:
 
 
 def _finish(export: Export, **found: Any) -> None:
-    if not _held(export).update(state=State.READY, finished_at=timezone.now(), **found):
+    if not _held(export).update(state=State.READY, finished_at=clock.now(), **found):
         raise LeaseLost
 
 
 def _fail(export: Export, reason: str) -> None:
     """What is half-written goes: it may be that the disk is full of it."""
-    if WORK.fail(_held(export), reason, now=timezone.now(), moment=None, kept={}):
+    if WORK.fail(_held(export), reason, now=clock.now(), moment=None, kept={}):
         _delete_files(export)
 
 

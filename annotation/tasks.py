@@ -2,9 +2,9 @@
 
 from celery import shared_task
 from celery.signals import worker_ready
-from django.utils import timezone
 
 from annotation import exports, forgetting
+from codecs_registry import clock
 
 EXPIRES_S = 60  # a message only says "look": what it is about stands in the database
 
@@ -19,13 +19,13 @@ def make_exports() -> None:
 @shared_task
 def forget_contacts() -> None:
     """Forget who judged in campaigns that ended long ago. Safe to run twice or late."""
-    forgetting.forget_contacts(now=timezone.now())
+    forgetting.forget_contacts(now=clock.now())
 
 
 @shared_task(expires=10)
 def resume_exports() -> None:
     """Take up exports whose message was lost or whose worker died."""
-    if exports.is_owed(now=timezone.now()):
+    if exports.is_owed(now=clock.now()):
         wake_exporters()
 
 
@@ -35,5 +35,5 @@ def wake_exporters() -> None:
 
 @worker_ready.connect
 def look_for_exports_when_a_worker_starts(**_: object) -> None:
-    exports.WORK.release_dead(now=timezone.now())
+    exports.WORK.release_dead(now=clock.now())
     wake_exporters()

@@ -12,7 +12,6 @@ from math import ceil
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
@@ -27,6 +26,7 @@ from annotation.platforms import PLATFORMS
 from annotation.screens import InvalidScreen, lacks_measuring, measured
 from annotation.stimuli import ORIGINAL, image_file, question_bytes
 from annotation.throttles import joins_too_often
+from codecs_registry import clock
 from codecs_registry.responses import immutable
 
 COOKIE = "annotator-"  # and the campaign's id
@@ -52,7 +52,7 @@ def _join(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     is_anew = "anew" in request.POST
     if known and (who.external_id or known.stop_reason or not is_anew):
         return redirect("judge", token=known.token)
-    refusal = joining.refusal(campaign, who, now=timezone.now())
+    refusal = joining.refusal(campaign, who, now=clock.now())
     if refusal:
         return _refuse(request, campaign, refusal)
     if request.method == "GET":
@@ -61,7 +61,7 @@ def _join(request: HttpRequest, campaign: Campaign) -> HttpResponse:
         return _say(request, "too many", status=429)
     try:
         annotator = joining.join(
-            campaign, who, agreed_to=request.POST.get("agree", ""), now=timezone.now()
+            campaign, who, agreed_to=request.POST.get("agree", ""), now=clock.now()
         )
     except NotOpen:  # meanwhile
         return _refuse(request, campaign, "closed")
@@ -73,7 +73,7 @@ def _join(request: HttpRequest, campaign: Campaign) -> HttpResponse:
 def _welcome_simulated(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     try:
         annotator = joining.join_simulated(
-            campaign, request.POST["simulation_pass"], now=timezone.now()
+            campaign, request.POST["simulation_pass"], now=clock.now()
         )
     except NotOpen:
         return _refuse(request, campaign, "closed")
@@ -180,7 +180,7 @@ def _begin(request: HttpRequest, annotator: Annotator) -> HttpResponse:
     campaign = annotator.campaign
     who = _arrival(request, campaign)
     invited = replace(who, platform="", external_id="")  # whatever else the link says
-    refusal = joining.refusal(campaign, invited, now=timezone.now())
+    refusal = joining.refusal(campaign, invited, now=clock.now())
     if refusal:
         return _refuse(request, campaign, refusal)
     if request.method == "GET":
@@ -190,7 +190,7 @@ def _begin(request: HttpRequest, annotator: Annotator) -> HttpResponse:
             annotator,
             language=get_language(),
             agreed_to=request.POST.get("agree", ""),
-            now=timezone.now(),
+            now=clock.now(),
         )
     except NotOpen:
         return _refuse(request, campaign, "closed")
@@ -247,7 +247,7 @@ def my_data(request: HttpRequest, token: str) -> HttpResponse:
         return _say(request, refusal, status=403)
     if request.method == "POST" and "sure" in request.POST:
         with contextlib.suppress(Annotator.DoesNotExist):  # pressed twice
-            people.withdraw(annotator, now=timezone.now())
+            people.withdraw(annotator, now=clock.now())
         response = _say(request, "withdrawn", status=200, forget=reverse("judge", args=[token]))
         response.delete_cookie(f"{COOKIE}{annotator.campaign_id}", samesite="Lax")
         return response

@@ -19,9 +19,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.dispatch import Signal
-from django.utils import timezone
 
-from codecs_registry import blobs, lossless, memory
+from codecs_registry import blobs, clock, lossless, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
 from codecs_registry.leases import Work, lease_kept, worker_name
@@ -150,7 +149,7 @@ def make_next() -> int | None:
     it could not be stored: it waits again.
     """
     worker = worker_name()
-    claimed = claim_next(worker=worker, now=timezone.now())
+    claimed = claim_next(worker=worker, now=clock.now())
     if not claimed:
         return None
     ids = [each.id for each in claimed]
@@ -160,12 +159,12 @@ def make_next() -> int | None:
             made = _make(claimed, worker=worker)
         except CodecError as error:
             made = 0
-            WORK.fail(held, str(error), now=timezone.now())
+            WORK.fail(held, str(error), now=clock.now())
         except blobs.StorageFailed:
             WORK.give_back(held)
             raise
         except Exception as error:
-            WORK.fail(held, f"{type(error).__name__}: {error}", now=timezone.now())
+            WORK.fail(held, f"{type(error).__name__}: {error}", now=clock.now())
             raise
         finally:
             reconstructions_finished.send(sender=Reconstruction, reconstruction_ids=ids)
@@ -278,7 +277,7 @@ def _store(
             encode_ms=encoded.encode_ms,
             decode_ms=encoded.decode_ms,
             error="",
-            finished_at=timezone.now(),
+            finished_at=clock.now(),
         )
     )
 

@@ -22,7 +22,8 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Model, Q, QuerySet
-from django.utils import timezone
+
+from codecs_registry import clock
 
 LEASE = timedelta(seconds=30)
 
@@ -155,7 +156,7 @@ def lease_kept(held: QuerySet) -> Iterator[None]:
         try:
             while not done.wait(lease.total_seconds() / 3):
                 with contextlib.suppress(Exception):  # the next renewal may succeed
-                    held.update(lease_ends=timezone.now() + lease)
+                    held.update(lease_ends=clock.now() + lease)
         finally:
             connection.close()
 

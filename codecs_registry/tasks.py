@@ -4,9 +4,8 @@ import logging
 
 from celery import shared_task
 from celery.signals import worker_ready
-from django.utils import timezone
 
-from codecs_registry import blobs, encoding
+from codecs_registry import blobs, clock, encoding
 
 RETRY_SECONDS = 3  # until memory that other encodes hold may be free, or the disk has room
 
@@ -31,14 +30,14 @@ def encode_owed() -> None:
 
 def wake_encoders() -> None:
     """Send a message for each picture and codec that is owed."""
-    for _ in range(encoding.count_owed(now=timezone.now())):
+    for _ in range(encoding.count_owed(now=clock.now())):
         encode_owed.delay()
 
 
 @shared_task(expires=10)
 def resume_encoding() -> None:
     """Take up encodes whose message was lost or whose worker died."""
-    now = timezone.now()
+    now = clock.now()
     encoding.give_up(now=now)
     if not encoding.is_worked_on(now=now):  # else messages are on their way, as far as we can see
         wake_encoders()
@@ -46,7 +45,7 @@ def resume_encoding() -> None:
 
 @worker_ready.connect
 def look_for_work_when_a_worker_starts(**_: object) -> None:
-    now = timezone.now()
+    now = clock.now()
     encoding.WORK.release_dead(now=now)
     encoding.give_up(now=now)
     wake_encoders()

@@ -19,7 +19,6 @@ from django.db import DatabaseError, connection
 from django.db.models import Count
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -35,7 +34,7 @@ from prometheus_client.registry import Collector
 
 from annotation.models import Assignment, Export, Judgment
 from annotation.serving import leases_ended
-from codecs_registry import encoding
+from codecs_registry import clock, encoding
 from codecs_registry.models import Encode, Reconstruction
 from config import broker
 from evaluation import training_runs
@@ -121,7 +120,7 @@ class Shared(Collector):
 
 
 def _of_database() -> Iterator[Metric]:
-    now = timezone.now()
+    now = clock.now()
     yield CounterMetricFamily(
         "closer_judgments", "Judgments ever given, withdrawn ones too", value=_ever(Judgment)
     )

@@ -9,12 +9,11 @@ from pathlib import Path
 from django.core.files.storage import storages
 from django.db import connection, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from annotation import exports
 from annotation.models import Export
 from annotation.tasks import wake_exporters
-from codecs_registry import encoding
+from codecs_registry import clock, encoding
 from codecs_registry.leases import Work
 from codecs_registry.models import Reconstruction
 from codecs_registry.tasks import wake_encoders
@@ -319,7 +318,7 @@ def _stuck_rows(*, now: datetime) -> dict[str, QuerySet]:
 def free_stuck(name: str, *, by) -> int:
     """Have what lost its worker wait for the next one; returns how many. What lost it too often
     fails, with that reason."""
-    now = timezone.now()
+    now = clock.now()
     if name == "encodes":
         encoding.give_up(now=now)  # which tells studies and webhooks
     count = WORKS[name].release_lost(now=now)

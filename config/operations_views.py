@@ -5,10 +5,10 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from codecs_registry import clock
 from codecs_registry.responses import live_page
 from config import operations
 
@@ -23,7 +23,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "background": operations.background(),
         "storage": operations.storage(),
         "failures": operations.failures(),
-        "stuck": operations.stuck(now=timezone.now()),
+        "stuck": operations.stuck(now=clock.now()),
     }
     live = render_to_string("operations/body.html", context, request)
     templates = {"page": "operations/page.html", "part": "operations/live.html"}

@@ -27,12 +27,12 @@ from math import inf
 import numpy as np
 from django.db import connection, transaction
 from django.db.models import Count
-from django.utils import timezone
 from numpy.typing import NDArray
 
 from annotation.counts import counts_of_campaign
 from annotation.models import Assignment, Campaign, Purpose, Task
 from annotation.serving import locked
+from codecs_registry import clock
 from codecs_registry.models import stratum_name
 from evaluation.models import PEOPLE, SIMULATED, IntervalWidth, Study
 from evaluation.statistics.sampling import next_pairs
@@ -146,7 +146,7 @@ def prioritise(study_id: int) -> bool:
     Study.objects.filter(id=study_id).update(
         sampled_until=news,
         asked_next=[asdict(each) for _, each in wanted],
-        sampled_at=timezone.now(),
+        sampled_at=clock.now(),
         sampling_s=time.monotonic() - begun,
     )
     return True

@@ -10,7 +10,6 @@ from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -18,6 +17,7 @@ from annotation import forgetting, people
 from annotation.counts import counts_of_campaign
 from annotation.joining import invite
 from annotation.models import Annotator, Campaign
+from codecs_registry import clock
 from codecs_registry.responses import csv_lines, download
 from evaluation import personal_data
 from evaluation.access import Role, study_of
@@ -92,7 +92,7 @@ def invite_annotators(request: HttpRequest, slug: str) -> HttpResponse:
 def revoke_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpResponse:
     study = _study(request, slug)
     with transaction.atomic():
-        people.revoke(_annotator(study, annotator_id), now=timezone.now())
+        people.revoke(_annotator(study, annotator_id), now=clock.now())
         _record(request, study, "revoked an annotator's link", annotator=annotator_id)
     return redirect("annotators", slug=slug)
 
@@ -114,7 +114,7 @@ def withdraw_annotator(request: HttpRequest, slug: str, annotator_id: int) -> Ht
     study = _study(request, slug)
     if "sure" in request.POST:
         with transaction.atomic():
-            withdrawal = people.withdraw(_annotator(study, annotator_id), now=timezone.now())
+            withdrawal = people.withdraw(_annotator(study, annotator_id), now=clock.now())
             _record(request, study, "deleted an annotator's data", judgments=withdrawal.judgments)
         messages.success(
             request,
@@ -150,7 +150,7 @@ def erase_annotator(request: HttpRequest, slug: str, annotator_id: int) -> HttpR
     found = _annotator(_study(request, slug), annotator_id)
     if "sure" in request.POST:
         personal_data.erase_annotators(
-            [found], with_judgments=False, now=timezone.now(), by=request.user
+            [found], with_judgments=False, now=clock.now(), by=request.user
         )
         messages.success(
             request,

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from django import forms
-from django.utils import timezone
 
+from codecs_registry import clock
 from evaluation.api_models import Scope
 from evaluation.webhook_models import Event
 from projects.access import projects_of
@@ -40,7 +40,7 @@ class TokenForm(forms.Form):
         days = given.pop("lasts")
         return given | {
             "scopes": [Scope(each) for each in given["scopes"]],
-            "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
+            "expires_at": clock.now() + timedelta(days=int(days)) if days else None,
         }
 
 

@@ -3,8 +3,8 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.utils import timezone
 
+from codecs_registry import clock
 from projects.models import Project
 
 
@@ -53,7 +53,7 @@ class ApiToken(models.Model):
 
     @property
     def is_live(self) -> bool:
-        is_over = self.expires_at is not None and self.expires_at <= timezone.now()
+        is_over = self.expires_at is not None and self.expires_at <= clock.now()
         return self.revoked_at is None and not is_over
 
 

@@ -5,8 +5,8 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.utils import timezone
 
+from codecs_registry import clock
 from evaluation.api_models import ApiToken, Scope
 from projects import audit
 from projects.access import may
@@ -59,7 +59,7 @@ def digest(secret: str) -> str:
 
 def find_token(secret: str) -> ApiToken | None:
     """The token with this secret, if it holds; notes that it was used."""
-    now = timezone.now()
+    now = clock.now()
     found = ApiToken.objects.select_related("user", "project").filter(digest=digest(secret)).first()
     if found is None or not found.is_live or not found.user.is_active:
         return None
@@ -71,8 +71,6 @@ def find_token(secret: str) -> ApiToken | None:
 @transaction.atomic
 def revoke_token(token: ApiToken, *, by) -> None:
     """Have a token open nothing from now on."""
-    revoked = ApiToken.objects.filter(id=token.id, revoked_at=None).update(
-        revoked_at=timezone.now()
-    )
+    revoked = ApiToken.objects.filter(id=token.id, revoked_at=None).update(revoked_at=clock.now())
     if revoked:
         audit.record("revoked a token", token, by=by, project=token.project)

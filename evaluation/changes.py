@@ -11,10 +11,10 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F, Max
-from django.utils import timezone
 
 from annotation.models import Campaign
 from annotation.serving import locked
+from codecs_registry import clock
 from evaluation.models import Study, StudyChange
 from evaluation.study_files import InvalidStudy, checked
 from projects import audit
@@ -142,7 +142,7 @@ def _closing_date(study: Study) -> str | None:
 
 
 def _is_past(study: Study, closes_at) -> str:
-    is_past = closes_at is not None and datetime.fromisoformat(closes_at) <= timezone.now()
+    is_past = closes_at is not None and datetime.fromisoformat(closes_at) <= clock.now()
     return "is past; to end now, close the study" if is_past else ""
 
 

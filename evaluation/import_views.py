@@ -7,11 +7,10 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.responses import csv_lines, download
 from evaluation import import_results, importing
 from evaluation.access import Role, in_project
@@ -65,7 +64,7 @@ def new_import(request: HttpRequest, project: Project) -> HttpResponse:
             file_name=file.name,
             study=form.cleaned_data["study"],
             by=request.user,
-            now=timezone.now(),
+            now=clock.now(),
         )
         return redirect("import-preview")
     status = 422 if form.errors else 200
@@ -203,7 +202,7 @@ def imported(request: HttpRequest, import_id: int) -> HttpResponse:
         "most_shown": MOST_SHOWN,
     }
     try:
-        results = import_results.results(found, now=timezone.now())
+        results = import_results.results(found, now=clock.now())
     except importing.InvalidComparisons as error:
         return render(request, "evaluation/import.html", context | {"refusal": error})
     if results is None:
@@ -213,7 +212,7 @@ def imported(request: HttpRequest, import_id: int) -> HttpResponse:
     if not context["has_shares_alone"]:
         context |= results_context(analysis, is_simulated=found.is_simulated)
     if found.study and found.study.judgment_counts()[PEOPLE]:
-        own = newest(found.study, PEOPLE, now=timezone.now())
+        own = newest(found.study, PEOPLE, now=clock.now())
         context["beside"] = import_results.beside(own, analysis) if own else None
     return render(request, "evaluation/import.html", context)
 
@@ -221,7 +220,7 @@ def imported(request: HttpRequest, import_id: int) -> HttpResponse:
 def _results_or_none(found: ImportedJudgments) -> dict | None:
     """The results, or None where the import's page says why there are none."""
     try:
-        return import_results.results(found, now=timezone.now())
+        return import_results.results(found, now=clock.now())
     except importing.InvalidComparisons:
         return None
 

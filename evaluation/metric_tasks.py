@@ -9,8 +9,8 @@ import threading
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
-from django.utils import timezone
 
+from codecs_registry import clock
 from codecs_registry.leases import worker_name
 from evaluation import difference_maps, reconstruction_scores, training_runs
 from evaluation.metric_models import RetrainingRule
@@ -24,7 +24,7 @@ is_stopping = threading.Event()
 def look_for_work() -> None:
     """Ask for the trainings that rules want, and take up work whose message was lost or whose
     worker died."""
-    now = timezone.now()
+    now = clock.now()
     if RetrainingRule.objects.filter(is_on=True).exists():
         from evaluation.retraining import ask_for_due
 
@@ -46,7 +46,7 @@ def train_next() -> None:
     use_few_threads()
     while not is_stopping.is_set():
         worker = worker_name()
-        run = training_runs.claim_next(worker=worker, now=timezone.now())
+        run = training_runs.claim_next(worker=worker, now=clock.now())
         if run is None:
             return
         try:
@@ -90,5 +90,5 @@ def stop_soon(**_: object) -> None:
 
 @worker_ready.connect
 def look_for_work_when_a_worker_starts(**_: object) -> None:
-    training_runs.WORK.release_dead(now=timezone.now())
+    training_runs.WORK.release_dead(now=clock.now())
     wake(look_for_work)

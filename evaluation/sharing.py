@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
+from codecs_registry import clock
 from evaluation.metric_models import Population
 from evaluation.models import SharedLink, Study
 from projects import audit
@@ -85,7 +85,7 @@ def share(
 def revoke(link: SharedLink, *, by=None) -> bool:
     """End a link, for good. False: it had ended already."""
     ended = SharedLink.objects.filter(id=link.id, revoked_at__isnull=True).update(
-        revoked_at=timezone.now(), revoked_by=by
+        revoked_at=clock.now(), revoked_by=by
     )
     if ended:
         audit.record("revoked shared results", link.study, by=by, project=link.study.project)

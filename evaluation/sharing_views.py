@@ -6,10 +6,10 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from codecs_registry import clock
 from codecs_registry.models import Reconstruction
 from evaluation import links
 from evaluation import sharing as domain
@@ -46,7 +46,7 @@ def share(request: HttpRequest, slug: str) -> HttpResponse:
             study,
             population=request.POST.get("population", ""),
             freezes=request.POST.get("shows") != NEWEST,
-            now=timezone.now(),
+            now=clock.now(),
             by=request.user,
         )
     except domain.NothingToShare as error:
@@ -158,4 +158,4 @@ def _document(link: SharedLink) -> dict | None:
 def _newest(study: Study, population: str) -> dict | None:
     from evaluation import stored_analyses  # with all of statistics
 
-    return stored_analyses.newest(study, population, now=timezone.now())
+    return stored_analyses.newest(study, population, now=clock.now())

@@ -4,9 +4,9 @@ from celery import shared_task
 from django.db.models import Q
 from django.db.models.signals import post_save
 from django.dispatch import receiver
-from django.utils import timezone
 
 from annotation.models import Withdrawal
+from codecs_registry import clock
 from codecs_registry.encoding import reconstructions_finished
 from evaluation import launching
 from evaluation.models import PILOT, IntervalWidth, StoredAnalysis, Study
@@ -29,7 +29,7 @@ def choose_pairs() -> None:
     """Have active sampling choose what is asked next. Safe to run twice, late or at once."""
     from evaluation.active_sampling import prioritise_all  # with all of statistics
 
-    prioritise_all(now=timezone.now())
+    prioritise_all(now=clock.now())
 
 
 @shared_task
@@ -43,7 +43,7 @@ def analyse(stored_id: int) -> None:
     found = stored.filter(id=stored_id).first()
     if found is None:  # somebody withdrew, or removed it, meanwhile
         return
-    now = timezone.now()
+    now = clock.now()
     if found.imported:
         import_results.compute(found.imported, now=now)
     else:
@@ -55,7 +55,7 @@ def keep_analyses_fresh() -> None:
     """Ask for the analyses of all studies that have news, one message each."""
     from evaluation.stored_analyses import ask_for_owed
 
-    ask_for_owed(now=timezone.now())
+    ask_for_owed(now=clock.now())
 
 
 @receiver(reconstructions_finished)

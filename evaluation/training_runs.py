@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from django.conf import settings as configured
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from codecs_registry import clock
 from codecs_registry.leases import Work
 from evaluation.metric_models import NAME_PATTERN, MetricVersion, TrainingRun
 from evaluation.training_data import newest_judgment
@@ -156,7 +156,7 @@ def give_back(run: TrainingRun) -> None:
 
 
 def fail(run: TrainingRun, reason: str) -> None:
-    WORK.fail(held(run), reason, now=timezone.now())
+    WORK.fail(held(run), reason, now=clock.now())
 
 
 def retry(run: TrainingRun) -> bool:
@@ -176,7 +176,7 @@ def discard(run: TrainingRun) -> bool:
 
 def finish(run: TrainingRun, version: MetricVersion) -> None:
     """Raises LeaseLost."""
-    ended = held(run).update(state=State.FINISHED, version=version, finished_at=timezone.now())
+    ended = held(run).update(state=State.FINISHED, version=version, finished_at=clock.now())
     if not ended:
         raise LeaseLost
 

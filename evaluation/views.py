@@ -9,7 +9,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from zipstream import ZipStream
@@ -24,6 +23,7 @@ from annotation.datasets import (
 )
 from annotation.datasets.contents import FILE_NAMES
 from annotation.populations import BOTH
+from codecs_registry import clock
 from codecs_registry.responses import download
 from evaluation import exporting, launching, reconstruction_scores, tour
 from evaluation.access import Role, in_project, study_of
@@ -177,7 +177,7 @@ def newest_results(request: HttpRequest, found: Study) -> tuple[str, dict | None
     from evaluation.stored_analyses import newest  # with all of statistics
 
     population = population_of(found, request.GET.get("judged_by"))
-    return population, newest(found, population, now=timezone.now())
+    return population, newest(found, population, now=clock.now())
 
 
 def not_yet(request: HttpRequest, found: Study) -> HttpResponse:

@@ -5,11 +5,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from codecs_registry import clock
 from codecs_registry.responses import mark_of
 from evaluation import launching, study_page
 from evaluation.access import Role, study_of
@@ -26,7 +26,7 @@ def study(request: HttpRequest, slug: str) -> HttpResponse:
     """A study: its encoding while that lasts, then what is judged and what results."""
     found = study_of(request, slug)
     population = study_page.population_of(found, request.GET.get("judged_by"))
-    now = timezone.now()
+    now = clock.now()
     context = study_page.whole(found, population, now=now)
     context |= _parts(request, found, context)
     return render(request, "evaluation/study.html", context)
@@ -43,7 +43,7 @@ def watch(request: HttpRequest, slug: str) -> HttpResponse:
     is_other = request.GET.get("population", population) != population
     if is_other or request.GET.get("state") != found.state:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    context = study_page.live(found, population, now=timezone.now(), is_patient=True)
+    context = study_page.live(found, population, now=clock.now(), is_patient=True)
     parts = _parts(request, found, context, shown=request.GET.get("shown"))
     if parts["seen"] == request.GET.get("seen"):
         return HttpResponse(status=204)

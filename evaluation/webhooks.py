@@ -23,9 +23,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation.models import Judgment, Purpose
+from codecs_registry import clock
 from codecs_registry.models import Reconstruction
 from evaluation.models import PEOPLE, SIMULATED, Study
 from evaluation.public_http import NoAnswer, NotPublic, check_url, post, public_addresses
@@ -149,7 +149,7 @@ def send_test(webhook: Webhook) -> Delivery:
 def send_again(delivery: Delivery) -> None:
     """Have what was delivered, or given up, sent once more, with the same id."""
     Delivery.objects.filter(id=delivery.id).update(
-        state=State.WAITING, attempts=0, next_try_at=timezone.now()
+        state=State.WAITING, attempts=0, next_try_at=clock.now()
     )
     _wake_on_commit()
 
@@ -157,7 +157,7 @@ def send_again(delivery: Delivery) -> None:
 def _note(
     webhook: Webhook, event: str, study: Study | None, event_id: uuid.UUID, data: dict
 ) -> bool:
-    now = timezone.now()
+    now = clock.now()
     about = {"study": study.slug, "name": study.name, "url": _address(study)} if study else {}
     _, is_new = Delivery.objects.get_or_create(
         webhook=webhook,
@@ -267,7 +267,7 @@ def deliver_next(*, now: datetime) -> bool:
         "User-Agent": "Closer",
         "Closer-Event": delivery.event,
         "Closer-Delivery": str(delivery.event_id),
-        "Closer-Signature": signature(delivery.webhook.secret, body, at=timezone.now()),
+        "Closer-Signature": signature(delivery.webhook.secret, body, at=clock.now()),
     }
     status, problem = None, ""
     try:
@@ -276,7 +276,7 @@ def deliver_next(*, now: datetime) -> bool:
         problem = str(error)
     if status is not None and not 200 <= status < 300:
         problem = f"it answered {status}"
-    _settle(delivery, status, problem[:1000], now=timezone.now())
+    _settle(delivery, status, problem[:1000], now=clock.now())
     return True
 
 

@@ -4,7 +4,6 @@ from decimal import Decimal
 
 from django.db import transaction
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -12,6 +11,7 @@ from annotation import people
 from annotation.joining import invite
 from annotation.models import Annotator
 from annotation.records import annotator_name
+from codecs_registry import clock
 from evaluation.api.endpoint import StudyEndpoint
 from evaluation.api.operations import operation
 from evaluation.api.pagination import PageQuery, cursor_of, paged, respond
@@ -176,7 +176,7 @@ class OneAnnotator(AnnotatorEndpoint):
     def delete(self, request, slug: str, id: int) -> Response:  # noqa: A002
         """Delete an annotator with all that they judged: they asked for it."""
         with transaction.atomic():
-            withdrawal = people.withdraw(self.annotator, now=timezone.now())
+            withdrawal = people.withdraw(self.annotator, now=clock.now())
             record(self, "deleted an annotator's data", judgments=withdrawal.judgments)
         return Response({"judgments": withdrawal.judgments})
 
@@ -186,7 +186,7 @@ class Revoke(AnnotatorEndpoint):
     def post(self, request, slug: str, id: int) -> Response:  # noqa: A002
         """Have an annotator's link lead nowhere. What they judged stays."""
         with transaction.atomic():
-            people.revoke(self.annotator, now=timezone.now())
+            people.revoke(self.annotator, now=clock.now())
             record(self, "revoked an annotator's link", annotator=id)
         return self.answer()
 

@@ -14,11 +14,11 @@ from functools import wraps
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from codecs_registry import clock
 from evaluation.api.problems import KeyUsed
 from evaluation.api_models import KeptAnswer
 
@@ -42,7 +42,7 @@ def once(method: Callable[..., Response]) -> Callable[..., Response]:
         asked = _digest(request)
         with transaction.atomic():
             mine = KeptAnswer.objects.filter(user=request.user, key=key)
-            mine.filter(at__lte=timezone.now() - KEPT).delete()
+            mine.filter(at__lte=clock.now() - KEPT).delete()
             kept, is_new = KeptAnswer.objects.get_or_create(
                 user=request.user, key=key, defaults={"digest": asked}
             )

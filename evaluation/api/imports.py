@@ -7,14 +7,13 @@ from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from evaluation import import_results, importing
 from evaluation.api.endpoint import Endpoint
 from evaluation.api.images import only_project
@@ -329,7 +328,7 @@ class ImportResults(ImportEndpoint):
         409 if its study has changed so that no row fits any more.
         """
         try:
-            found = import_results.results(self.imported, now=timezone.now())
+            found = import_results.results(self.imported, now=clock.now())
         except importing.InvalidComparisons as error:
             raise Conflict(str(error)) from None
         if found is None:

@@ -4,7 +4,6 @@ Whose is always said: people's and simulated annotators' are never mixed.
 """
 
 from django.http import Http404
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
@@ -12,6 +11,7 @@ from rest_framework.response import Response
 from annotation.kinds import KINDS, Ranking
 from annotation.models import COUNTED, Campaign, Judgment
 from annotation.records import JudgmentRecord, judgment_records
+from codecs_registry import clock
 from evaluation.api.endpoint import StudyEndpoint
 from evaluation.api.operations import operation
 from evaluation.api.pagination import PageQuery, cursor_of, paged, respond
@@ -93,7 +93,7 @@ class Results(ResultEndpoint):
         from evaluation.stored_analyses import newest  # with all of statistics
 
         query, _ = self.asked()
-        document = newest(self.study, query["population"], now=timezone.now())
+        document = newest(self.study, query["population"], now=clock.now())
         if document is None:
             raise BeingAnalysed
         return Response(document)

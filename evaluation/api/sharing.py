@@ -1,10 +1,10 @@
 """Links to results: whoever has one sees them without signing in, until it is revoked."""
 
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from codecs_registry import clock
 from evaluation import sharing
 from evaluation.api.endpoint import StudyEndpoint
 from evaluation.api.operations import operation
@@ -79,7 +79,7 @@ class SharedLinks(StudyEndpoint):
                 self.study,
                 population=given["population"],
                 freezes=given["shows"] == AS_OF_NOW,
-                now=timezone.now(),
+                now=clock.now(),
                 by=self.user,
             )
         except sharing.NothingToShare as error:

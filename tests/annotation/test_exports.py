@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +24,7 @@ from annotation.datasets.contents import File, Part
 from annotation.models import Export
 from annotation.people import withdraw
 from annotation.populations import PEOPLE, SIMULATED
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.leases import LEASE
 from tests import factories
 from tests.factories import NOW
@@ -151,7 +150,7 @@ def die(killed_after, pictures: int) -> None:
     killed_after(pictures)
     with pytest.raises(Killed):
         exports.make_next()
-    Export.objects.update(lease_ends=timezone.now() - LEASE)
+    Export.objects.update(lease_ends=clock.now() - LEASE)
 
 
 @pytest.mark.parametrize("form", ["bapps", "huggingface"])
@@ -218,7 +217,7 @@ def test_a_table_goes_on_behind_the_last_stretch_of_judgments(monkeypatch, form)
     monkeypatch.setattr(export_contents.Contents, "stretches", killed_in_the_third)
     with pytest.raises(Killed):
         exports.make_next()
-    Export.objects.update(lease_ends=timezone.now() - LEASE)
+    Export.objects.update(lease_ends=clock.now() - LEASE)
     again.refresh_from_db()
     kept = again.kept
     assert (kept["files"], kept["parts"]) == ((0, 1) if form == "csv" else (1, 0))
@@ -282,9 +281,9 @@ def test_one_that_kills_its_worker_again_and_again_fails_and_can_be_tried_again(
     export = ask(judged(6))
     for _ in range(exports.MAX_ATTEMPTS):
         die(killed_after, 1)
-    assert exports.is_owed(now=timezone.now()), "somebody has to say that it failed"
+    assert exports.is_owed(now=clock.now()), "somebody has to say that it failed"
     assert exports.make_next() is None
-    assert not exports.is_owed(now=timezone.now())
+    assert not exports.is_owed(now=clock.now())
     export.refresh_from_db()
     assert (export.state, export.error) == (
         State.FAILED,
@@ -298,10 +297,10 @@ def test_one_that_kills_its_worker_again_and_again_fails_and_can_be_tried_again(
 
 def test_a_restarted_worker_need_not_wait_for_the_dead_ones_lease():
     ask(judged())
-    exports.claim_next(worker=f"{socket.gethostname()}:999999999:1", now=timezone.now())
-    assert not exports.is_owed(now=timezone.now())
-    assert exports.WORK.release_dead(now=timezone.now()) == 1
-    assert exports.is_owed(now=timezone.now())
+    exports.claim_next(worker=f"{socket.gethostname()}:999999999:1", now=clock.now())
+    assert not exports.is_owed(now=clock.now())
+    assert exports.WORK.release_dead(now=clock.now()) == 1
+    assert exports.is_owed(now=clock.now())
     assert exports.make_next()
 
 

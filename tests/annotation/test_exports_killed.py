@@ -11,11 +11,11 @@ import tarfile
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from annotation import exports
 from annotation.models import Export
 from annotation.populations import PEOPLE
+from codecs_registry import clock
 from tests import factories
 from tests.at_once import committed_rows
 
@@ -63,7 +63,7 @@ def test_a_worker_that_is_killed_is_followed_by_one_that_ends_its_work(tmp_path,
     assert 0 < export.kept["files"] < 16
     assert not exports.archive_of(export).exists()
     assert exports.make_next() is None, "its lease runs"
-    assert exports.WORK.release_dead(now=timezone.now()) == 1
+    assert exports.WORK.release_dead(now=clock.now()) == 1
     assert exports.make_next() == export
     with tarfile.open(exports.archive_of(export)) as archive:
         assert len(archive.getnames()) == 4 * 4 + 4

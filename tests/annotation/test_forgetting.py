@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation import forgetting, people, serving
 from annotation.models import Annotator, Campaign, Judgment
 from annotation.tasks import forget_contacts
+from codecs_registry import clock
 from tests import factories
 from tests.factories import NOW
 
@@ -74,7 +74,7 @@ def test_the_database_knows_when_a_campaign_was_closed():
 
     assert closed_at() is None
     rows.update(state=Campaign.State.CLOSED)
-    assert timezone.now() - closed_at() < timedelta(minutes=5)
+    assert clock.now() - closed_at() < timedelta(minutes=5)
     rows.update(closed_at=NOW)
     rows.update(state=Campaign.State.CLOSED, budget=None)
     assert closed_at() == NOW, "closed once more, it ended when it ended"
@@ -131,7 +131,7 @@ def test_the_scheduled_task_forgets(settings):
     campaign = factories.open_campaign(1)
     who = factories.annotator(campaign, **NAMED)
     Campaign.objects.update(state="closed")
-    Campaign.objects.update(closed_at=timezone.now() - timedelta(days=2))
+    Campaign.objects.update(closed_at=clock.now() - timedelta(days=2))
     forget_contacts()
     who.refresh_from_db()
     assert who.external_id == ""

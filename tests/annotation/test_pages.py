@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation import serving
 from annotation.joining import issue_simulation_pass
 from annotation.models import Annotator, Assignment, Campaign, Judgment
+from codecs_registry import clock
 from codecs_registry.tasks import encode_owed
 from tests import factories
 
@@ -283,7 +283,7 @@ def test_reloading_goes_on_where_one_was(client, annotator):
 
 
 def test_who_has_judged_all_gets_nothing_more(client, annotator):
-    factories.judge_all(annotator, now=timezone.now())
+    factories.judge_all(annotator, now=clock.now())
     assert next_up(client, annotator) == NOTHING_SPECIAL | {
         "judged": 3,
         "ending": {"outcome": "completed", "code": "", "back": ""},
@@ -349,7 +349,7 @@ def test_no_page_tells_what_is_compared(client, monkeypatch):
 def test_an_answer_is_stored_as_it_was_given(client, annotator, closest, ranks):
     token = first_token(client, annotator)
     viewing = {"device_pixel_ratio": 1.25, "flips": 3, "viewport_width": 1920}
-    began = timezone.now()
+    began = clock.now()
     response = post(client, "judgments", annotator, answer(token, closest, viewing=viewing))
     assert response.status_code == 201
     judgment = Judgment.objects.get()
@@ -357,7 +357,7 @@ def test_an_answer_is_stored_as_it_was_given(client, annotator, closest, ranks):
     assert judgment.ranks == ranks
     assert judgment.response_ms == 1234
     assert judgment.viewing == viewing
-    assert began <= judgment.judged_at <= timezone.now()
+    assert began <= judgment.judged_at <= clock.now()
 
 
 def test_the_first_answer_counts_whatever_is_said_the_second_time(client, annotator):
@@ -514,8 +514,8 @@ def test_an_answer_whose_place_is_gone_is_told_so_and_the_next_pairs_come(client
     campaign = factories.open_campaign(1, judgments_per_task=1)
     slow = factories.annotator(campaign)
     token = first_token(client, slow)
-    Assignment.objects.update(lease_ends=timezone.now() - timedelta(seconds=1))
-    assert factories.judge_all(factories.annotator(campaign), now=timezone.now()) == 1
+    Assignment.objects.update(lease_ends=clock.now() - timedelta(seconds=1))
+    assert factories.judge_all(factories.annotator(campaign), now=clock.now()) == 1
     more = factories.task(campaign)
     response = post(client, "judgments", slow, answer(token))
     assert response.status_code == 409
@@ -591,7 +591,7 @@ def response(request, client, annotator):
         return client.get(reverse("judge", args=[annotator.token]))
     if request.param == "next":
         return post(client, "next-assignments", annotator)
-    [assignment] = serving.lease(annotator, now=timezone.now(), ahead=1)
+    [assignment] = serving.lease(annotator, now=clock.now(), ahead=1)
     return client.get(reverse("stimulus", args=[assignment.token, "left"]))
 
 

@@ -9,9 +9,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.utils import timezone
 
-from codecs_registry import encoding, leases
+from codecs_registry import clock, encoding, leases
 from codecs_registry.codecs.webp import WebP
 from codecs_registry.leases import LEASE
 from codecs_registry.models import Reconstruction
@@ -31,7 +30,7 @@ def committed(django_db_setup, django_db_blocker):
 def test_workers_that_claim_at_once_never_get_the_same():
     sources = [factories.source_image() for _ in range(10)]
     asked = encoding.request(sources, ["jpeg", "webp"], TARGETS)
-    now = timezone.now()
+    now = clock.now()
 
     def claim_all(number: int) -> list[int]:
         ids = []
@@ -47,7 +46,7 @@ def test_workers_that_claim_at_once_never_get_the_same():
 
 def test_workers_that_take_over_a_dead_ones_work_at_once_never_get_the_same():
     encoding.request([factories.source_image()], ["jpeg"], TARGETS)
-    now = timezone.now()
+    now = clock.now()
     encoding.claim_next(worker="dead", now=now)
     late = now + LEASE
     taken = at_once(lambda number: encoding.claim_next(worker=f"{number}", now=late), 6)
@@ -77,7 +76,7 @@ def test_an_encode_that_takes_longer_than_a_lease_keeps_it(monkeypatch):
     def slowly(self, pixels, setting, encode=WebP.encode):
         deadline = time.monotonic() + 0.2
         while time.monotonic() < deadline:
-            taken_by_others.extend(encoding.claim_next(worker="other", now=timezone.now()))
+            taken_by_others.extend(encoding.claim_next(worker="other", now=clock.now()))
             time.sleep(0.02)
         return encode(self, pixels, setting)
 

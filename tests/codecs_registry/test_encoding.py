@@ -14,9 +14,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.storage import storages
 from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
 
-from codecs_registry import blobs, encoding, memory, tasks
+from codecs_registry import blobs, clock, encoding, memory, tasks
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import CodecUnavailable, EncodeFailed, UnknownCodec
 from codecs_registry.codecs.webp import WebP
@@ -367,7 +366,7 @@ def test_a_result_that_comes_after_its_lease_went_to_another_worker_is_dropped(m
 
     def lease_ends():
         if not others:
-            late = timezone.now() + LEASE
+            late = clock.now() + LEASE
             others.extend(encoding.claim_next(worker="other", now=late))
 
     codec = InterruptedCodec(lease_ends)
@@ -382,7 +381,7 @@ def test_a_failure_that_comes_after_the_lease_went_to_another_worker_is_dropped(
     [asked] = request(factories.source_image(), "webp")
 
     def fails_too_late():
-        encoding.claim_next(worker="other", now=timezone.now() + LEASE)
+        encoding.claim_next(worker="other", now=clock.now() + LEASE)
         raise EncodeFailed("out of memory")
 
     codec = InterruptedCodec(fails_too_late)
@@ -563,7 +562,7 @@ def test_a_lost_message_costs_nothing_but_time(messages):
 
 def test_nobody_is_woken_while_somebody_works(messages):
     request(factories.source_image(), "jpeg", "webp")
-    encoding.claim_next(worker="elsewhere:1:1", now=timezone.now())
+    encoding.claim_next(worker="elsewhere:1:1", now=clock.now())
     tasks.resume_encoding()
     assert messages == []
 
@@ -577,7 +576,7 @@ def test_a_message_too_many_does_no_harm(messages):
 
 def test_a_worker_that_starts_takes_up_what_its_dead_predecessor_held(messages):
     request(factories.source_image())
-    encoding.claim_next(worker=dead_worker(), now=timezone.now())
+    encoding.claim_next(worker=dead_worker(), now=clock.now())
     tasks.look_for_work_when_a_worker_starts()
     assert messages == ["encode_owed"]
 

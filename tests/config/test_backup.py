@@ -9,13 +9,12 @@ import pytest
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.utils import timezone
 
 from annotation import exports, serving
 from annotation.models import Export, Judgment
 from annotation.populations import PEOPLE
 from annotation.stimuli import stored_crops
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.blob_fields import IS_NAME, names_query
 from config import backups, postgres
 from evaluation.models import ImportedJudgments
@@ -88,13 +87,13 @@ def test_judgments_given_meanwhile_are_wholly_in_or_wholly_out(campaign, tmp_pat
             while not dumped.is_set():
                 of = factories.open_campaign(6)
                 who = factories.annotator(of)
-                while held := serving.lease(who, now=timezone.now()):
+                while held := serving.lease(who, now=clock.now()):
                     serving.judge(
                         held[0],
                         answer="left",
                         response_ms=1000,
                         viewing={},
-                        now=timezone.now(),
+                        now=clock.now(),
                     )
                 begun.set()
         finally:

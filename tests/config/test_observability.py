@@ -13,13 +13,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation import serving
 from annotation.models import Assignment
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.models import Reconstruction
 from config import broker, metrics
 from config.celery import app
@@ -244,8 +243,8 @@ def test_metrics_count_requests_judgments_leases_and_failures(client):
     before = scraped(client)
     study = factories.study()
     annotator = factories.annotator(study.campaign)
-    held = serving.lease(annotator, now=timezone.now())
-    serving.judge(held[0], answer="left", response_ms=900, viewing={}, now=timezone.now())
+    held = serving.lease(annotator, now=clock.now())
+    serving.judge(held[0], answer="left", response_ms=900, viewing={}, now=clock.now())
     failed = Reconstruction.objects.first()
     Reconstruction.objects.filter(id=failed.id).update(state="failed", error="no memory")
     client.get("/nowhere")
@@ -267,7 +266,7 @@ def test_metrics_count_requests_judgments_leases_and_failures(client):
 
 def test_leases_that_ended_are_counted_when_they_are_found(client):
     annotator = factories.annotator(factories.study().campaign)
-    now = timezone.now()
+    now = clock.now()
     held = serving.lease(annotator, now=now - 2 * serving.LEASE)
     before = scraped(client).get("closer_leases_expired_total", 0.0)
     serving.lease(annotator, now=now + timedelta(seconds=1))

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from celery.contrib.testing.worker import start_worker
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation.models import Export
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.models import Reconstruction
 from codecs_registry.tasks import encode_owed
 from config import broker, operations
@@ -157,12 +156,12 @@ def test_what_is_no_number_of_a_row_is_not_found(client, administrator, sent):
 def test_what_lost_its_worker_is_stuck_and_can_be_freed(client, administrator, monkeypatch):
     monkeypatch.setattr(encode_owed, "delay", lambda: None)
     study = factories.study()
-    ended = timezone.now() - timedelta(minutes=5)
+    ended = clock.now() - timedelta(minutes=5)
     first, second, third = study.reconstructions.order_by("id")[:3]
     held = {"state": "encoding", "worker": "away:1:2", "lease_ends": ended}
     Reconstruction.objects.filter(id=first.id).update(**held, attempts=1)
     Reconstruction.objects.filter(id=second.id).update(**held, attempts=3)
-    lives = held | {"lease_ends": timezone.now() + timedelta(seconds=20)}
+    lives = held | {"lease_ends": clock.now() + timedelta(seconds=20)}
     Reconstruction.objects.filter(id=third.id).update(**lives, attempts=1)
     told = page(client)
     assert "Stuck" in told

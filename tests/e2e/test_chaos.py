@@ -1,8 +1,9 @@
 """Nothing that was acknowledged is lost or doubled, and no work is stuck, whatever goes wrong.
 
-Twenty annotators judge at two web servers, and workers of two "hosts" encode another study, while
-one thing after another is killed, frozen, cut off, or has no room to write. CLOSER_LONG=1 takes
-more annotators and rounds of faults in changing order. `pytest -s` prints what each fault came to.
+Twenty annotators judge at two web servers, and workers of two "hosts" encode another study; the
+clock of one host is ten minutes behind. Meanwhile, one thing after another is killed, frozen, cut
+off, or has no room to write. CLOSER_LONG=1 takes more annotators and rounds of faults in changing
+order. `pytest -s` prints what each fault came to.
 """
 
 from __future__ import annotations
@@ -122,14 +123,19 @@ FAULTS: dict[str, Callable[[Stack], None]] = {
 # --- what goes on meanwhile -----------------------------------------------------------------------
 
 
+BEHIND = Path(__file__).parent / "ten_minutes_behind"
+
+
 class Others:
-    """A web server and an encoder as another host has them, over the same database and storage."""
+    """A web server and an encoder as another host has them, over the same database and storage; and
+    its clock is ten minutes behind."""
 
     def __init__(self, stack: Stack) -> None:
         port = free_port()
         self.url = f"http://localhost:{port}"
-        environment = {"env": stack.environment | {"CLOSER_URL": stack.url}, "cwd": ROOT}
-        self.web = web_service(port, workers=2, environment=stack.environment)
+        behind = stack.environment | {"PYTHONPATH": str(BEHIND)}
+        environment = {"env": behind | {"CLOSER_URL": stack.url}, "cwd": ROOT}
+        self.web = web_service(port, workers=2, environment=behind)
         command = processes.by_this_python(processes.worker("encode"))
         command += ["--hostname=another@host", "--concurrency=1"]
         self.encoder = Service("encoder", command, lambda: True, run_as=environment)
@@ -271,6 +277,9 @@ def nothing_is_made_twice_or_broken(stack: Stack) -> None:
         "SELECT codec, error FROM codecs_registry_reconstruction WHERE state = 'failed'"
     )
     assert failed == []
+    # Nobody took from a host that lives what it made, whatever its clock says.
+    [(attempts,)] = stack.sql("SELECT max(attempts) FROM codecs_registry_reconstruction")
+    assert attempts <= 2 * ROUNDS  # once, and once more where its worker was killed
     [(contradicting,)] = stack.sql(
         """SELECT count(*) FROM (
                SELECT source_id, codec, codec_version, setting FROM codecs_registry_encode

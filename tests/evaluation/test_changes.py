@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation import serving
+from codecs_registry import clock
 from evaluation import launching
 from evaluation.changes import CHANGEABLE, change
 from evaluation.models import Study
@@ -61,7 +61,7 @@ def test_a_budget_is_raised_by_what_is_new_and_can_be_lifted():
 
 def test_a_closing_date_moves_but_not_into_the_past():
     study = factories.study()
-    tomorrow = (timezone.now() + timedelta(days=1)).replace(microsecond=0).isoformat()
+    tomorrow = (clock.now() + timedelta(days=1)).replace(microsecond=0).isoformat()
     change(study, {"closes_at": tomorrow})
     assert study.campaign.closes_at.isoformat() == tomorrow
     assert "is past" in problem(study, "closes_at", "2020-01-01T00:00:00Z")

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from evaluation import import_results, importing
 from evaluation.importing import AlreadyImported, Reading, import_judgments
 from evaluation.models import PEOPLE, ImportedJudgments, ImportPreview
@@ -41,7 +40,7 @@ def imported(text: str, **reading) -> ImportedJudgments:
 
 
 def results(found: ImportedJudgments) -> dict:
-    return import_results.compute(found, now=timezone.now())["analysis"]
+    return import_results.compute(found, now=clock.now())["analysis"]
 
 
 def share_of(condition: str, text: str, **reading) -> float:

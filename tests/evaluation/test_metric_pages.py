@@ -8,10 +8,9 @@ import pytest
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
-from django.utils import timezone
 from PIL import Image
 
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.pictures import write_png
 from codecs_registry.tasks import encode_owed
 from evaluation import (
@@ -81,7 +80,7 @@ def post(client, name: str, *arguments, data=None, status: int = 302):
 
 def train_one(population: str = PEOPLE, **asked) -> MetricVersion:
     request(quick(**asked), population=population)
-    return perform(claim_next(worker="here:1:1", now=timezone.now()))
+    return perform(claim_next(worker="here:1:1", now=clock.now()))
 
 
 def by_hand(**fields) -> MetricVersion:
@@ -265,7 +264,7 @@ def test_a_training_is_followed_from_waiting_to_its_version(as_researcher):
         assert b'hx-trigger="every 1s"' in body.content
         seen.append(text_of(body))
 
-    version = perform(claim_next(worker="here:1:1", now=timezone.now()), tell=look)
+    version = perform(claim_next(worker="here:1:1", now=clock.now()), tell=look)
     assert "Looking at pictures: 2 of 8" in seen[0]
     assert "Epoch 12 of at most 12" in seen[-1]
     for figure in ("Cross-entropy, watched", "Score, watched", "Left, at most"):
@@ -279,7 +278,7 @@ def test_a_failed_training_says_why_and_can_be_tried_again_or_forgotten(as_resea
     judged_study(trained=1, held_out=1)
     run = request(quick(), population=PEOPLE)
     with pytest.raises(CannotTrain):
-        perform(claim_next(worker="here:1:1", now=timezone.now()))
+        perform(claim_next(worker="here:1:1", now=clock.now()))
     for said in (get(as_researcher, "training", run.id), get(as_researcher, "metrics")):
         assert "pairs of 1 source images to train on are too few" in text_of(said)
     post(as_researcher, "training-retry", run.id)
@@ -292,7 +291,7 @@ def test_a_failed_training_says_why_and_can_be_tried_again_or_forgotten(as_resea
 
 def test_what_is_in_training_cannot_be_forgotten(as_researcher):
     run = request(quick(), population=PEOPLE)
-    claim_next(worker="here:1:1", now=timezone.now())
+    claim_next(worker="here:1:1", now=clock.now())
     response = post(as_researcher, "training-discard", run.id)
     assert response.url == reverse("training", args=[run.id])
     assert TrainingRun.objects.exists()

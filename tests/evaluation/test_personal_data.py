@@ -9,9 +9,9 @@ from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation.models import Annotator, Judgment
+from codecs_registry import clock
 from config.celery import app
 from evaluation import personal_data
 from evaluation.api_models import ApiToken, Scope
@@ -86,11 +86,11 @@ def test_no_address_of_a_machine_and_no_browsers_name_is_stored(client, study, r
 
 
 def test_sign_ins_that_are_over_are_forgotten(as_researcher):
-    SignInFailures.objects.create(key="old", count=1, until=timezone.now() - timedelta(minutes=1))
-    SignInFailures.objects.create(key="new", count=1, until=timezone.now() + timedelta(minutes=1))
+    SignInFailures.objects.create(key="old", count=1, until=clock.now() - timedelta(minutes=1))
+    SignInFailures.objects.create(key="new", count=1, until=clock.now() + timedelta(minutes=1))
     forget_sign_ins()
     assert Session.objects.count() == 1
-    Session.objects.update(expire_date=timezone.now() - timedelta(minutes=1))
+    Session.objects.update(expire_date=clock.now() - timedelta(minutes=1))
     forget_sign_ins()
     assert not Session.objects.exists()
     assert [each.key for each in SignInFailures.objects.all()] == ["new"]

@@ -1,8 +1,8 @@
 """Whether a new version of the metric takes the place of the one in service."""
 
 import pytest
-from django.utils import timezone
 
+from codecs_registry import clock
 from evaluation import metric_tasks, promotion
 from evaluation.distances import DistanceStore
 from evaluation.metric_models import MetricVersion
@@ -160,7 +160,7 @@ def test_one_that_cannot_be_loaded_here_is_not_replaced(tmp_path, store):
 
 def trained() -> MetricVersion:
     request(quick(), population=PEOPLE)
-    return perform(claim_next(worker="here:1:1", now=timezone.now()))
+    return perform(claim_next(worker="here:1:1", now=clock.now()))
 
 
 def test_a_training_whose_version_is_worse_leaves_the_present_one_in_service():

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
-from codecs_registry import blobs
+from codecs_registry import blobs, clock
 from codecs_registry.leases import LEASE
 from evaluation import metric_tasks, retraining, training_runs
 from evaluation.metric_models import MetricVersion, RetrainingRule, TrainingRun
@@ -52,7 +51,7 @@ def train_one(population: str = PEOPLE, **asked) -> MetricVersion:
 
 
 def claimed(worker: str = "here:1:1") -> TrainingRun:
-    run = claim_next(worker=worker, now=timezone.now())
+    run = claim_next(worker=worker, now=clock.now())
     assert run is not None
     return run
 
@@ -304,7 +303,7 @@ def test_two_that_are_asked_for_at_once_run_one_after_the_other():
     assert (first.name, second.name) == ("closer-lpips-comp-1", "closer-lpips-comp-2")
     run = claimed("one:1:1")
     assert run == first
-    assert claim_next(worker="two:2:2", now=timezone.now()) is None
+    assert claim_next(worker="two:2:2", now=clock.now()) is None
     perform(run)
     assert claimed("two:2:2") == second
 
@@ -330,8 +329,8 @@ def test_a_training_whose_worker_died_goes_on_from_the_same_snapshot():
     with pytest.raises(SystemExit):
         perform(first, tell=die)
     judge(sea, JPEG_FIRST)  # after the snapshot
-    assert claim_next(worker="new:2:2", now=timezone.now()) is None  # its lease runs
-    later = timezone.now() + LEASE
+    assert claim_next(worker="new:2:2", now=clock.now()) is None  # its lease runs
+    later = clock.now() + LEASE
     again = claim_next(worker="new:2:2", now=later)
     assert (again.id, again.attempts) == (run.id, 2)
     version = perform(again)
@@ -351,7 +350,7 @@ def test_it_ends_with_the_very_file_that_it_would_have_made_undisturbed():
 
     with pytest.raises(SystemExit):
         perform(claimed(), tell=die)
-    again = claim_next(worker="new:2:2", now=timezone.now() + LEASE)
+    again = claim_next(worker="new:2:2", now=clock.now() + LEASE)
     disturbed = perform(again)
     weights = [load_version(each.name).weight for each in (undisturbed, disturbed)]
     assert weights[0].equal(weights[1])
@@ -361,7 +360,7 @@ def test_a_worker_that_lost_its_lease_makes_no_version():
     judged_study()
     request(quick(), population=PEOPLE)
     slow = claimed("slow:1:1")
-    later = timezone.now() + LEASE
+    later = clock.now() + LEASE
     assert claim_next(worker="other:2:2", now=later)
     with pytest.raises(training_runs.LeaseLost):
         perform(slow)
@@ -383,13 +382,13 @@ def test_leases_of_dead_processes_of_this_host_end_at_once():
     run = request(quick(), population=PEOPLE)
     gone = 2**22 + 1  # above the highest process id that Linux gives
     claimed(f"{socket.gethostname()}:{gone}:1")
-    assert training_runs.WORK.release_dead(now=timezone.now()) == 1
+    assert training_runs.WORK.release_dead(now=clock.now()) == 1
     assert claimed(f"{socket.gethostname()}:{os.getpid()}:1") == run
 
 
 def test_a_training_that_loses_its_worker_too_often_fails():
     run = request(quick(), population=PEOPLE)
-    now = timezone.now()
+    now = clock.now()
     for _ in range(training_runs.MAX_ATTEMPTS):
         assert claim_next(worker="w:1:1", now=now)
         now += LEASE

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.utils import timezone
 
 from annotation.datasets import bapps_files, write_folder
+from codecs_registry import clock
 from evaluation import metric_tasks, training_runs
 from evaluation.metric_models import MetricVersion, TrainingRun
 from evaluation.metric_versions import in_service
@@ -112,7 +112,7 @@ class TestTraining:
             assert refused("--dataset", dataset) == "Stopped; the same command goes on from here."
         run = TrainingRun.objects.get()
         assert (run.state, run.is_foreground) == (State.QUEUED, True)
-        assert training_runs.claim_next(worker="w:1:1", now=timezone.now()) is None
+        assert training_runs.claim_next(worker="w:1:1", now=clock.now()) is None
         out, err = train_metric("--dataset", dataset)
         assert "closer-lpips-comp-1 goes on where it was" in err
         assert out == "closer-lpips-comp-1\n"
@@ -176,5 +176,5 @@ class TestRefusals:
             "is_foreground": True,
         }
         run = training_runs.request(settings, **asked)
-        training_runs.claim(run.id, worker=f"elsewhere:{os.getpid()}:1", now=timezone.now())
+        training_runs.claim(run.id, worker=f"elsewhere:{os.getpid()}:1", now=clock.now())
         assert "is being trained already, by elsewhere:" in refused("--dataset", dataset)

@@ -7,12 +7,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 
 from annotation import serving
 from annotation.counts import counts_of_campaign
 from annotation.models import Assignment, Judgment
-from codecs_registry import encoding
+from codecs_registry import clock, encoding
 from codecs_registry.models import Reconstruction
 from codecs_registry.tasks import encode_owed
 from evaluation import encoding_progress, launching, watch_plots, watching
@@ -308,4 +307,4 @@ def test_a_pilot_s_page_shows_its_pilot_while_it_goes_on(as_researcher):
     response = ask(as_researcher, "pilot")
     assert response.context["population"] == PILOT
     assert study.pilot.tasks.count() == 2
-    assert timezone.now() - study.changes.last().at < timedelta(minutes=1)
+    assert clock.now() - study.changes.last().at < timedelta(minutes=1)

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.urls import reverse
-from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 import closer
+from codecs_registry import clock
 from codecs_registry.encoding import reconstructions_finished
 from codecs_registry.models import Reconstruction
 from evaluation import launching, public_http, webhook_tasks, webhooks
@@ -84,7 +84,7 @@ def webhook(receiver: Receiver, *events: str) -> Webhook:
 
 
 def deliver_all() -> None:
-    while deliver_next(now=timezone.now()):
+    while deliver_next(now=clock.now()):
         pass
 
 
@@ -127,7 +127,7 @@ def test_failed_encodes_are_told_once_all_is_tried_and_once_again_after_a_retry(
     def finish(state: str, *some: Reconstruction) -> None:
         for each in some:
             Reconstruction.objects.filter(id=each.id).update(
-                state=state, error="too small", finished_at=timezone.now()
+                state=state, error="too small", finished_at=clock.now()
             )
             sent = {"sender": Reconstruction, "reconstruction_ids": [each.id]}
             reconstructions_finished.send(**sent)
@@ -148,7 +148,7 @@ def test_failed_encodes_are_told_once_all_is_tried_and_once_again_after_a_retry(
 def test_judgments_are_counted_once_each_and_told_at_most_once_a_minute(receiver):
     webhook(receiver, Event.JUDGMENTS)
     study = factories.study(sources=3)
-    now = timezone.now()
+    now = clock.now()
     assert webhooks.announce_judgments(now=now) == 0
     factories.judge_all(factories.annotator(study.campaign), now=now)
     factories.judge_all(factories.annotator(study.campaign, is_simulated=True), now=now)
@@ -171,7 +171,7 @@ def test_judgments_are_counted_once_each_and_told_at_most_once_a_minute(receiver
 def test_what_is_refused_is_sent_again_with_the_same_id_until_it_is_taken(receiver):
     delivery = webhooks.send_test(webhook(receiver))
     receiver.status = 500
-    now = timezone.now()
+    now = clock.now()
     assert deliver_next(now=now)
     assert not deliver_next(now=now)
     delivery.refresh_from_db()
@@ -191,8 +191,8 @@ def test_what_nobody_takes_is_given_up_and_can_be_sent_again_by_hand(receiver, a
     delivery = webhooks.send_test(hook)
     receiver.status = 404
     for _ in range(MOST_ATTEMPTS):
-        assert deliver_next(now=timezone.now() + timedelta(days=9))
-    assert not deliver_next(now=timezone.now() + timedelta(days=99))
+        assert deliver_next(now=clock.now() + timedelta(days=9))
+    assert not deliver_next(now=clock.now() + timedelta(days=99))
     delivery.refresh_from_db()
     assert delivery.state == State.FAILED
     receiver.status = 200
@@ -215,7 +215,7 @@ def test_waits_grow_fourfold_by_chance_and_end_at_a_day_and_a_half(attempts):
 @pytest.mark.django_db
 def test_what_a_killed_worker_was_sending_is_sent_when_its_claim_ends(receiver):
     webhooks.send_test(webhook(receiver))
-    now = timezone.now()
+    now = clock.now()
     assert webhooks._claim(now) is not None  # and then it is killed
     assert not deliver_next(now=now)
     assert deliver_next(now=now + CLAIM)
@@ -226,7 +226,7 @@ def test_of_many_workers_one_sends_each_delivery(receiver, django_db_setup, djan
     with committed_rows(django_db_blocker):
         hook = webhook(receiver)
         wanted = {str(webhooks.send_test(hook).event_id) for _ in range(4)}
-        now = timezone.now()
+        now = clock.now()
         at_once(lambda _: [deliver_next(now=now) for _ in range(4)], 3)
         sent = [headers["Closer-Delivery"] for headers, _ in receiver.got]
         assert sorted(sent) == sorted(wanted)
@@ -238,10 +238,10 @@ def test_old_deliveries_are_forgotten_but_for_those_that_wait_and_the_last_of_a_
     deliveries = [webhooks.send_test(hook) for _ in range(3)]
     deliver_all()
     waiting = webhooks.send_test(hook)
-    long_ago = timezone.now() - timedelta(days=31)
+    long_ago = clock.now() - timedelta(days=31)
     Delivery.objects.update(made_at=long_ago)
     Delivery.objects.filter(id=waiting.id).update(id=1)  # older than all of them
-    assert webhooks.forget_old(now=timezone.now()) == 2
+    assert webhooks.forget_old(now=clock.now()) == 2
     assert set(Delivery.objects.values_list("id", flat=True)) == {1, deliveries[-1].id}
 
 
@@ -250,7 +250,7 @@ def test_old_deliveries_are_forgotten_but_for_those_that_wait_and_the_last_of_a_
 
 @pytest.mark.parametrize("change", ["body", "secret", "time", "mark", ""])
 def test_a_signature_holds_for_one_body_one_secret_and_a_while(change):
-    at = timezone.now() - timedelta(seconds=400 if change == "time" else 0)
+    at = clock.now() - timedelta(seconds=400 if change == "time" else 0)
     header = signature("secret", b"{}", at=at)
     if change == "mark":
         header = header.replace("v1=", "v1=0")
@@ -302,7 +302,7 @@ def test_a_name_that_leads_within_later_is_not_followed_there(receiver, settings
     """The address is looked at when it is called: what a name led to before says nothing."""
     delivery = webhooks.send_test(webhook(receiver))
     settings.CLOSER_WEBHOOK_PRIVATE = False
-    deliver_next(now=timezone.now())
+    deliver_next(now=clock.now())
     delivery.refresh_from_db()
     assert "not on the public network" in delivery.problem
     assert receiver.got == []

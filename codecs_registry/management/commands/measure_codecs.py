@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
+from codecs_registry import clock
 from codecs_registry.codec_costs import (
     NoPhotographs,
     keep,
@@ -90,7 +90,7 @@ class Command(BaseCommand):
                 failed[name] = str(error) or type(error).__name__
                 told = f"FAILED: {failed[name]}"
             else:
-                keep(cost, on=on, bpp=bpp, repeat=repeat, now=timezone.now())
+                keep(cost, on=on, bpp=bpp, repeat=repeat, now=clock.now())
                 costs.append(cost)
                 told = _in_words(cost)
             left.did(1)

@@ -1,8 +1,8 @@
 import json
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
+from codecs_registry import clock
 from evaluation import personal_data
 from evaluation.personal_data import NobodyFound
 from projects.members import CannotChange
@@ -54,9 +54,7 @@ class Command(BaseCommand):
             personal_data.erase_account(found)
             self.stdout.write("The account is deleted with all that belonged to it.")
             return
-        gone = personal_data.erase_annotators(
-            found, with_judgments=with_judgments, now=timezone.now()
-        )
+        gone = personal_data.erase_annotators(found, with_judgments=with_judgments, now=clock.now())
         who = ", ".join(f"annotator-{each.id}" for each in found)
         self.stdout.write(
             f"{who}: deleted, {gone} judgments with them."

@@ -3,8 +3,8 @@ import time
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
+from codecs_registry import clock
 from codecs_registry.leases import worker_name
 from evaluation import training_runs
 from evaluation.labels import agreement_label
@@ -131,11 +131,11 @@ class Command(BaseCommand):
 
     def claimed(self, run: TrainingRun) -> TrainingRun:
         """The run, once it is this process's turn to train it."""
-        training_runs.WORK.release_dead(now=timezone.now())
+        training_runs.WORK.release_dead(now=clock.now())
         said = False
         while True:
             worker = worker_name()
-            if claimed := training_runs.claim(run.id, worker=worker, now=timezone.now()):
+            if claimed := training_runs.claim(run.id, worker=worker, now=clock.now()):
                 return claimed
             run.refresh_from_db()
             if run.state != TrainingRun.State.QUEUED:

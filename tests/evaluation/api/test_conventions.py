@@ -8,10 +8,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 from PIL import Image
 
 from annotation.models import Judgment
+from codecs_registry import clock
 from evaluation.analysis import analyse_study
 from evaluation.api_models import ApiToken, KeptAnswer, Scope
 from evaluation.api_tokens import make_token
@@ -37,14 +37,14 @@ def test_of_a_token_only_a_digest_is_kept_and_it_is_noted_when_it_was_used(call)
     assert token.used_at is None
     assert call("GET", "projects").status_code == 200
     token.refresh_from_db()
-    assert timezone.now() - token.used_at < timedelta(minutes=1)
+    assert clock.now() - token.used_at < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
     "end",
     [
-        lambda token: {"revoked_at": timezone.now()},
-        lambda token: {"expires_at": timezone.now()},
+        lambda token: {"revoked_at": clock.now()},
+        lambda token: {"expires_at": clock.now()},
         lambda token: {"digest": "0" * 64},
     ],
     ids=["revoked", "over", "another"],
@@ -231,7 +231,7 @@ def test_a_key_is_its_holders_own_and_ends_after_a_day(call, client, django_user
     Membership.objects.create(project=default_project(), user=other, role=Role.RESEARCHER)
     theirs = Caller(client, make_token(other, "theirs", [Scope.WRITE])[1])
     problem(theirs("POST", "collections", body, **{"Idempotency-Key": "one"}), 409)
-    KeptAnswer.objects.update(at=timezone.now() - timedelta(hours=24))
+    KeptAnswer.objects.update(at=clock.now() - timedelta(hours=24))
     problem(call("POST", "collections", body, **{"Idempotency-Key": "one"}), 409)
 
 
