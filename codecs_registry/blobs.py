@@ -116,7 +116,7 @@ def read(name: str) -> bytes:
 def _failures_told() -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, StorageFailed):
         raise
     except OSError as error:
         raise StorageFailed(error.errno, error.strerror) from error

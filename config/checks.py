@@ -128,6 +128,21 @@ def _unsafe_settings() -> Iterator[tuple[str, str, str]]:
             "Set it to what this prints: "
             "python -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
+    options = settings.STORAGES["blobs"]["OPTIONS"]
+    if "bucket_name" in options and settings.CLOSER_ACCEL_REDIRECT:
+        yield (
+            "E012",
+            "CLOSER_ACCEL_REDIRECT has the proxy send files, which CLOSER_BLOBS has in a bucket.",
+            "Leave it out: the web server sends them.",
+        )
+    endpoint = urlsplit(options.get("endpoint_url") or "")
+    if endpoint.scheme == "http" and not is_own_network(endpoint.hostname):
+        yield (
+            "E013",
+            f"CLOSER_S3_ENDPOINT is http, and {endpoint.hostname} a public name: pictures and "
+            "models would be read, and could be changed, on their way.",
+            "Name its https address.",
+        )
 
 
 def _weakness(key: str) -> str:

@@ -113,6 +113,14 @@ def _place(text: str) -> str:
     return text
 
 
+def _blobs(text: str) -> str | Path:
+    if "://" not in text:
+        return Path(text).resolve()
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[A-Za-z0-9_./-]*)?", text):
+        raise ValueError("it is neither a folder nor s3://bucket or s3://bucket/prefix")
+    return text.rstrip("/")
+
+
 def _level(text: str) -> str:
     if text.upper() not in LEVELS:
         raise ValueError(f"it is none of {', '.join(LEVELS)}")
@@ -128,6 +136,7 @@ DATABASE = Type("postgres:// address", _database)
 BROKER = Type("redis:// address", _broker)
 PATH = Type("path", lambda text: Path(text).resolve())
 PLACE = Type("path of an address", _place)
+BLOBS = Type("folder, or s3://bucket/prefix", _blobs)
 RATE = Type("number/period", _rate)
 NETWORKS = Type("networks, with commas between", _networks)
 LEVEL = Type("level", _level)
@@ -189,7 +198,25 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
         Variable("CLOSER_WEB_THREADS", NUMBER, 8, "`8`", "threads of each of these"),
         Variable(
             "CLOSER_DATA", PATH, None, "`var/`",
-            "folder of pictures and bitstreams (and of the embedded servers)",
+            "folder of exports, trainings and the secret key (and of the embedded servers)",
+        ),
+        Variable(
+            "CLOSER_BLOBS", BLOBS, None, "`blobs` in `CLOSER_DATA`",
+            "where pictures and bitstreams lie: a folder, or a bucket of S3 or of a server that "
+            "speaks as it does ([object storage](object-storage.md))",
+        ),
+        Variable(
+            "CLOSER_S3_ENDPOINT", ADDRESS, "", "Amazon's",
+            "of the server that has the bucket of `CLOSER_BLOBS`",
+        ),
+        Variable("CLOSER_S3_REGION", TEXT, "", "of the machine", "of the bucket"),
+        Variable(
+            "AWS_ACCESS_KEY_ID", TEXT, "", "of the machine's role",
+            "whom the bucket's server knows, with the next",
+        ),
+        Variable(
+            "AWS_SECRET_ACCESS_KEY", TEXT, "", "of the machine's role", "and by what",
+            is_secret=True,
         ),
         Variable(
             "DATABASE_URL", DATABASE, None, "the embedded server",

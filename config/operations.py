@@ -91,9 +91,11 @@ def storage() -> Storage:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_database_size(current_database())")
         database_bytes = cursor.fetchone()[0]
-    location = getattr(storages["blobs"], "location", None)
-    folder = Path(location) if location else None
-    if folder is None or not folder.is_dir():
+    try:
+        folder = Path(storages["blobs"].path(""))
+    except NotImplementedError:  # files are kept elsewhere
+        return Storage(database_bytes)
+    if not folder.is_dir():
         return Storage(database_bytes)
     usage = shutil.disk_usage(folder)
     names = [f"{number:02x}" for number in range(256)]

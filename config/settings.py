@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from config.environment import Environment
 from config.logs import configuration
 from config.stack import embedded
+from config.storage import blob_storage
 
 env = Environment(os.environ)
 
@@ -95,10 +96,13 @@ DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {
-    "blobs": {
-        "BACKEND": "codecs_registry.blobs.BlobStorage",
-        "OPTIONS": {"location": CLOSER_DATA / "blobs"},
-    },
+    "blobs": blob_storage(
+        env.read("CLOSER_BLOBS", CLOSER_DATA / "blobs"),
+        endpoint=env.read("CLOSER_S3_ENDPOINT"),
+        region=env.read("CLOSER_S3_REGION"),
+        key=env.read("AWS_ACCESS_KEY_ID"),
+        secret=env.read("AWS_SECRET_ACCESS_KEY"),
+    ),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 

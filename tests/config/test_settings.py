@@ -11,6 +11,7 @@ from django.core.checks import run_checks
 
 from config.checks import TAG
 from config.environment import CHAPTERS, VARIABLES, Environment, as_markdown
+from config.storage import blob_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 SAFE = {
@@ -143,6 +144,35 @@ def test_no_program_starts_with_what_cannot_be_read(name, tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def in_bucket(endpoint: str) -> dict:
+    return {"STORAGES": {"blobs": blob_storage("s3://bucket/prefix", endpoint=endpoint)}}
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("s3://closer-blobs", ("closer-blobs", "")),
+        ("s3://closer.blobs/lab/1/", ("closer.blobs", "lab/1")),
+        ("/srv/blobs", Path("/srv/blobs")),
+        ("s3://", "it is neither"),
+        ("s3://Bucket", "it is neither"),
+        ("gs://bucket", "it is neither"),
+        ("s3://bucket/a b", "it is neither"),
+    ],
+)
+def test_blobs_lie_in_a_folder_or_in_a_bucket(where, told):
+    given = Environment({"CLOSER_BLOBS": where})
+    read = given.read("CLOSER_BLOBS", Path("/default"))
+    if isinstance(told, str):
+        assert told in given.problems[0]
+        return
+    options = blob_storage(read)["OPTIONS"]
+    if isinstance(told, Path):
+        assert options == {"location": told}
+    else:
+        assert (options["bucket_name"], options["location"]) == told
+
+
 @pytest.mark.parametrize(
     ("changed", "refused"),
     [
@@ -163,6 +193,10 @@ def test_no_program_starts_with_what_cannot_be_read(name, tmp_path):
         ({"SESSION_COOKIE_SECURE": False}, ["E007"]),
         ({"OIDC_ISSUER": "http://id.example.org"}, ["E010"]),
         ({"OIDC_ISSUER": "https://id.example.org"}, []),
+        (in_bucket("http://s3.example.org"), ["E013"]),
+        (in_bucket("http://minio:9000"), []),
+        (in_bucket("https://s3.example.org") | {"CLOSER_ACCEL_REDIRECT": "/blobs"}, ["E012"]),
+        (in_bucket(""), []),
     ],
 )
 def test_what_is_unsafe_is_refused_and_what_is_safe_is_not(changed, refused, settings):
