@@ -28,6 +28,7 @@ from perceptual.codec.card import (
 from perceptual.codec.network import (
     KNOTS,
     LEAST_LOG2_SCALE,
+    MAGNITUDES,
     AlongRate,
     CodecNetwork,
     Residual,
@@ -229,7 +230,9 @@ class _Step:
         self, state: Tensor, before: Tensor | None, rate: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         if self.take is not None and before is not None:
-            taken = self.take(before.clamp(-LARGEST, LARGEST))
+            before = before.clamp(-LARGEST, LARGEST)
+            sizes = [(before.abs() * times).clamp_max(ONE) for times in MAGNITUDES]
+            taken = self.take(torch.cat([before, *sizes]))
             state = (state + taken).clamp(-LARGEST, LARGEST)
         state = self.residual(state, rate)
         mean, log2_scale = self.tell(self.mix(state).clamp_min(0)).chunk(2)

@@ -34,6 +34,10 @@ UNSHUFFLE, LATENT_STRIDE, STATE_STRIDE, HYPER_STRIDE = 4, 16, 32, 64
 ORDER = (0, 3, 1, 2)
 """In step s, group g of the channels shows place g XOR ORDER[s] of each 2x2: the one across first,
 which tells most of the other two."""
+MAGNITUDES = (2, 16)
+"""Of decoded values, besides the values: their size times each of these, up to 1. Scales depend on
+the logarithm of what is around, and small sizes would take weights that are learned slowly.
+Powers of two, so that they are exact."""
 LEAST_LOG2_SCALE = -3.5
 """In quantisation steps; a value with a smaller scale is the mean but for one time in 10^7."""
 
@@ -160,17 +164,21 @@ class Guide(nn.Module):
 
 
 class HyperAnalysis(nn.Module):
-    """Whitened latents to what is told of them first."""
+    """Whitened latents, and the logarithms of their sizes, to what is told of them first."""
+
+    SMALLEST = 2.0**-5
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(4 * shape.coarse, shape.state, 1)
+        self.enter = nn.Conv2d(2 * 4 * shape.coarse, shape.state, 1)
         self.conv = nn.Conv2d(shape.state, shape.state, 3, padding=1)
         self.leave = nn.Conv2d(4 * shape.state, shape.hyper, 1)
 
     def forward(self, y: Tensor) -> Tensor:
         """(N, hyper, H / 64, W / 64)."""
-        x = functional.relu(self.enter(functional.pixel_unshuffle(y, 2)))
+        size = (y.abs() + self.SMALLEST).log2() / 3
+        x = functional.pixel_unshuffle(torch.cat([y, size], 1), 2)
+        x = functional.relu(self.enter(x))
         x = functional.relu(self.conv(x))
         result: Tensor = self.leave(functional.pixel_unshuffle(x, 2))
         return result
@@ -214,7 +222,8 @@ class Step(nn.Module):
 
     def __init__(self, shape: Shape, *, is_first: bool) -> None:
         super().__init__()
-        self.take = None if is_first else nn.Conv2d(shape.coarse, shape.state, 1)
+        seen = shape.coarse * (1 + len(MAGNITUDES))
+        self.take = None if is_first else nn.Conv2d(seen, shape.state, 1)
         self.residual = Residual(shape.state)
         self.mix = nn.Conv2d(shape.state, shape.state, 1)
         self.tell = nn.Conv2d(shape.state, 2 * shape.coarse, 1)
@@ -225,12 +234,22 @@ class Step(nn.Module):
         self, state: Tensor, before: Tensor | None, rate: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """State, means and log2 scales (N, C, H / 32, W / 32), of whitened latents."""
+        state = self.informed(state, before, rate)
+        mean, log2_scale = self.tell(self.features(state)).chunk(2, 1)
+        return state, mean, log2_scale
+
+    def informed(self, state: Tensor, before: Tensor | None, rate: Tensor) -> Tensor:
+        """The state, with what the step before decoded."""
         if self.take is not None:
             assert before is not None  # noqa: S101
-            state = state + self.take(before)
-        state = self.residual(state, rate)
-        mean, log2_scale = self.tell(functional.relu(self.mix(state))).chunk(2, 1)
-        return state, mean, log2_scale
+            sizes = [(before.abs() * times).clamp_max(1) for times in MAGNITUDES]
+            state = state + self.take(torch.cat([before, *sizes], 1))
+        informed: Tensor = self.residual(state, rate)
+        return informed
+
+    def features(self, state: Tensor) -> Tensor:
+        """(N, S, H / 32, W / 32): of which means and scales are weighted sums."""
+        return functional.relu(self.mix(state))
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from perceptual.codec.beginning import begin
+from perceptual.codec.beginning import begin, begin_probabilities
 from perceptual.codec.network import CodecNetwork, along_rate
 from perceptual.codec.training import held_out_pictures
+from perceptual.codec.training.flat import Flat
 from perceptual.codec.training.held_out_pictures import Reconstruction, Shown
 from perceptual.codec.training.objective import terms_of
+from perceptual.codec.training.optimiser import LINEAR, kind_of, orthogonal
 from perceptual.codec.training.pictures import (
     Photographs,
     digest_of,
@@ -66,6 +68,60 @@ def test_it_begins_as_a_transform_codec() -> None:
     mse = float((coded.picture - as_tensor(photograph())).square().mean())
     assert -10 * math.log10(mse) > 30
     assert float(coded.bits[0]) / 256**2 < 2.5
+
+
+def test_its_probabilities_begin_fitted_to_photographs() -> None:
+    torch.manual_seed(0)
+    network = CodecNetwork(SMALL)
+    crops = as_tensor(photograph()).unfold(2, 128, 16).unfold(3, 128, 16)
+    crops = crops[0].permute(1, 2, 0, 3, 4).flatten(0, 1)
+    begin(network, crops, seed=0)
+    rate = along_rate(torch.tensor([math.log(0.02)]))
+    with torch.no_grad():
+        before = network(as_tensor(photograph()), rate, is_rounded=True)
+        begin_probabilities(network, crops, seed=0)
+        after = network(as_tensor(photograph()), rate, is_rounded=True)
+    bits = [
+        (float(old.sum()), float(new.sum()))
+        for old, new in zip(before.latent_bits, after.latent_bits, strict=True)
+    ]
+    assert bits[0][1] < bits[0][0]  # from the hyper latents alone
+    assert all(new < 0.9 * old for old, new in bits[1:])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 72), (40, 16), (12, 12)])
+def test_orthogonal_steps_go_along_all_directions_of_a_gradient_alike(
+    rows: int, columns: int
+) -> None:
+    left, strengths, right = torch.linalg.svd(
+        torch.randn(rows, columns, generator=torch.Generator().manual_seed(0)), full_matrices=False
+    )
+    strengths = torch.logspace(0, -2, len(strengths))
+    step = orthogonal(left @ strengths.diag() @ right)
+    along = left.T @ step @ right.T
+    assert torch.all((along.diagonal() > 0.6) & (along.diagonal() < 1.3))
+    torch.testing.assert_close(along, along.diagonal().diag(), atol=1e-4, rtol=0)
+
+
+def test_parameters_lie_together_by_how_they_are_learned() -> None:
+    network = CodecNetwork(SMALL)
+    named = {id(each): name for name, each in network.named_parameters()}
+    flat = Flat(network, kind_of)
+    assert sum(len(parts) for parts in flat.parts.values()) == len(named)
+    assert {named[id(each)] for _, each in flat.parts[LINEAR]} == {
+        f"{side}.{layer}.{kind}"
+        for side, layers in (
+            ("analysis", ("enter", "to_middle", "to_coarse")),
+            ("synthesis", ("to_middle", "to_fine", "leave")),
+        )
+        for layer in layers
+        for kind in ("weight", "bias")
+    }
+    for kind, parts in flat.parts.items():
+        whole = flat.all_of(kind)
+        assert sum(each.numel() for _, each in parts) == whole.stop - whole.start
+    for part, each in (at for parts in flat.parts.values() for at in parts):
+        assert each.data.data_ptr() == flat.values[part].data_ptr()
 
 
 def test_training_makes_the_loss_smaller(folder: Path, tmp_path: Path) -> None:
