@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from perceptual.codec.beginning import begin, begin_probabilities
-from perceptual.codec.network import CodecNetwork, along_rate
+from perceptual.codec import exact
+from perceptual.codec.beginning import MIXED, begin, begin_probabilities
+from perceptual.codec.network import FAMILY, CodecNetwork, along_rate, bits_of, log_size
 from perceptual.codec.training import held_out_pictures
 from perceptual.codec.training.flat import Flat
 from perceptual.codec.training.held_out_pictures import Reconstruction, Shown
@@ -70,23 +71,45 @@ def test_it_begins_as_a_transform_codec() -> None:
     assert float(coded.bits[0]) / 256**2 < 2.5
 
 
-def test_its_probabilities_begin_fitted_to_photographs() -> None:
+def test_its_probabilities_begin_as_those_of_independent_values() -> None:
     torch.manual_seed(0)
     network = CodecNetwork(SMALL)
     crops = as_tensor(photograph()).unfold(2, 128, 16).unfold(3, 128, 16)
     crops = crops[0].permute(1, 2, 0, 3, 4).flatten(0, 1)
     begin(network, crops, seed=0)
-    rate = along_rate(torch.tensor([math.log(0.02)]))
+    begin_probabilities(network, crops, seed=0)
+    price = 0.02
+    rate = along_rate(torch.tensor([math.log(price)]))
     with torch.no_grad():
-        before = network(as_tensor(photograph()), rate, is_rounded=True)
-        begin_probabilities(network, crops, seed=0)
-        after = network(as_tensor(photograph()), rate, is_rounded=True)
-    bits = [
-        (float(old.sum()), float(new.sum()))
-        for old, new in zip(before.latent_bits, after.latent_bits, strict=True)
-    ]
-    assert bits[0][1] < bits[0][0]  # from the hyper latents alone
-    assert all(new < 0.96 * old for old, new in bits[1:]), bits
+        coded = network(crops, rate.expand(len(crops), -1), is_rounded=True)
+        y, _ = network.analysed(crops, rate.expand(len(crops), -1))
+        for part, bits in zip(network.split(y), coded.latent_bits, strict=True):
+            scale = part.square().mean((0, 2, 3), keepdim=True).sqrt()
+            width = network.steps_of_rate(rate)
+            alone = bits_of((part / width).round(), (scale / width).log2())
+            assert float(bits.mean()) == pytest.approx(float(alone.mean()), rel=0.02)
+
+
+def test_at_most_strides_each_latent_begins_as_one_of_four_blocks() -> None:
+    torch.manual_seed(0)
+    network = CodecNetwork()
+    crops = as_tensor(photograph()).unfold(2, 32, 16).unfold(3, 32, 16)
+    begin(network, crops[0].permute(1, 2, 0, 3, 4).flatten(0, 1), seed=0)
+    of_blocks = network.analysis.to_coarse.weight[:, :, 0, 0].reshape(-1, 128, 4).abs().sum(1)
+    mixed = FAMILY * MIXED
+    shown = (of_blocks[mixed:] > 0).float()
+    torch.testing.assert_close(shown, torch.eye(4).repeat(len(shown) // 4, 1))
+    assert torch.all(of_blocks[:mixed] > 0)
+
+
+@given(st.integers(-(2**18), 2**18))
+def test_sizes_are_about_logarithms_and_the_same_in_whole_numbers(value: int) -> None:
+    told, of_double = log_size(torch.tensor([value, 2 * value]) / 2**14).tolist()
+    exactly = float(exact._log_size(torch.tensor([value]).double())) / 2**14
+    assert 0 <= told - exactly < 2**-14 + 1e-6
+    assert told == float(log_size(torch.tensor([-value / 2**14])))
+    if 2**9 <= abs(value) <= 2**13:
+        assert 0.43 < of_double - told < 0.5
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 72), (40, 16), (12, 12)])

@@ -38,7 +38,9 @@ def kind_of(name: str, parameter: nn.Parameter) -> str:
     module = name.rpartition(".")[0]
     if module.split(".")[0] in ("analysis", "synthesis") and module.count(".") == 1:
         return LINEAR
-    is_last = module.endswith((".tell", "hyper_analysis.leave")) or module.startswith("guide")
+    is_last = module.endswith((".tell", ".near", "hyper_analysis.leave")) or module.startswith(
+        "guide"
+    )
     return MATRIX if parameter.ndim == 4 and not is_last else OTHER
 
 
