@@ -126,7 +126,7 @@ class LearnedCodec:
     ) -> bytes:
         rate = rate_of(price)
         whole_picture = _continued(_samples(pixels))
-        told = None if saliency is None else self._importance(saliency, (height, width))
+        told = None if saliency is None else self.importance(saliency, (height, width))
         y, keep = tiles.analysed(self.network, whole_picture, shares_of(rate), told)
         writer = Writer(self._tables)
         exact = self._exact
@@ -187,7 +187,7 @@ class LearnedCodec:
         is_thrifty = (size > 0) & (saved * self.card.thrift > worth * added)
         return torch.where(is_thrifty, nearest - nearest.sign(), nearest)
 
-    def _importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
+    def importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
         """(1, 1, h, w): what the guide is told."""
         if saliency.shape != size:
             raise ValueError(f"the map is {saliency.shape}, the picture {size}")
