@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-FORMAT = 1
+FORMAT = 2
 METADATA = "closer_codec"
 BUNDLED_FILE = Path(str(files("perceptual") / "weights" / "closer-codec.safetensors"))
 LOWEST_LAMBDA, HIGHEST_LAMBDA = 0.0008, 0.2
@@ -36,12 +36,12 @@ class Shape:
 
     fine: int = 64
     middle: int = 128
-    coarse: int = 256
-    inside_coarse: int = 192
+    coarse: int = 384
+    inside_coarse: int = 112
     fine_blocks: int = 2
     middle_blocks: int = 3
     coarse_blocks: int = 3
-    state: int = 192
+    state: int = 160
     hyper: int = 64
 
     def __post_init__(self) -> None:

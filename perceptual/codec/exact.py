@@ -26,12 +26,17 @@ from perceptual.codec.card import (
     LOWEST_LAMBDA,
 )
 from perceptual.codec.network import (
+    HIGHEST_SIZE,
     KNOTS,
     LEAST_LOG2_SCALE,
+    OCTAVES,
+    SIZE_SHARE,
     AlongRate,
     CodecNetwork,
     Residual,
     Step,
+    by_families,
+    of_families,
     places_of_steps,
 )
 
@@ -133,9 +138,9 @@ class ExactEntropy:
         x = self.spread(self.enter(hyper.clamp(-LARGEST, LARGEST)).clamp_min(0))
         return self.residual(functional.pixel_shuffle(x[None], 2)[0], rate)
 
-    def step(self, s: int, state: Tensor, before: Tensor | None, rate: int) -> tuple[Tensor, Told]:
-        """The next state, and what is told of step s."""
-        state, mean, log2_scale = self.steps[s](state, before, rate)
+    def step(self, s: int, state: Tensor, decoded: list[Tensor], rate: int) -> tuple[Tensor, Told]:
+        """The next state, and what is told of step s when those before it are decoded."""
+        state, mean, log2_scale = self.steps[s](state, decoded, rate)
         log2_width = self.log2_widths(rate) - max(rate - HIGHEST_RATE, 0) * (ONE // RATE_STEPS)
         log2_scale = log2_scale - log2_width[:, None, None]
         return state, Told(mean, _levels(log2_scale))
@@ -176,30 +181,32 @@ class _Along:
 
 
 class _Conv:
-    """A convolution with stride 1 whose picture goes on with zeros, 1x1 or 3x3."""
+    """A convolution with stride 1 whose picture goes on with zeros, 1x1 or 3x3, whole or by groups
+    of channels."""
 
     def __init__(self, conv: nn.Conv2d, name: str) -> None:
-        self.weight = whole(conv.weight)
+        weight = whole(conv.weight)
         self.bias = None if conv.bias is None else whole(conv.bias) * ONE
-        largest = self.weight.abs().sum((1, 2, 3)) * LARGEST
+        largest = weight.abs().sum((1, 2, 3)) * LARGEST
         if self.bias is not None:
             largest = largest + self.bias.abs()
         if not float(largest.max()) < 2**52:
             raise NotExact(f"the weights of {name} are too large for sums to be exact")
+        self.weight = weight.view(conv.groups, -1, *weight.shape[1:])
 
     def __call__(self, x: Tensor) -> Tensor:
         """(C', h, w) of (C, h, w), in 2^-BITS, cut off at LARGEST."""
         height, width = x.shape[1:]
-        side = self.weight.shape[2]
-        if side == 1:
-            total = self.weight[:, :, 0, 0] @ x.flatten(1)
-        else:
-            around = functional.pad(x, (1, 1, 1, 1))
-            total = torch.zeros(len(self.weight), height * width, dtype=torch.float64)
-            for i in range(side):
-                for j in range(side):
-                    part = around[:, i : i + height, j : j + width].reshape(len(x), -1)
-                    total += self.weight[:, :, i, j] @ part
+        groups, told = self.weight.shape[:2]
+        side = self.weight.shape[3]
+        around = functional.pad(x, [side // 2] * 4)
+        around = around.view(groups, -1, *around.shape[1:])
+        total = torch.zeros(groups, told, height * width, dtype=torch.float64)
+        for i in range(side):
+            for j in range(side):
+                part = around[:, :, i : i + height, j : j + width].flatten(2)
+                total += self.weight[:, :, :, i, j] @ part
+        total = total.flatten(0, 1)
         if self.bias is not None:
             total += self.bias[:, None]
         rounded: Tensor = ((total + ONE // 2) / ONE).floor().clamp(-LARGEST, LARGEST)
@@ -221,16 +228,28 @@ class _Residual:
 class _Step:
     def __init__(self, step: Step, name: str) -> None:
         self.take = None if step.take is None else _Conv(step.take, f"{name}.take")
+        self.near = None if step.near is None else _Conv(step.near, f"{name}.near")
         self.residual = _Residual(step.residual, f"{name}.residual")
         self.mix = _Conv(step.mix, f"{name}.mix")
         self.tell = _Conv(step.tell, f"{name}.tell")
 
     def __call__(
-        self, state: Tensor, before: Tensor | None, rate: int
+        self, state: Tensor, decoded: list[Tensor], rate: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        if self.take is not None and before is not None:
-            taken = self.take(before.clamp(-LARGEST, LARGEST))
+        shown = [each.clamp(-LARGEST, LARGEST) for each in decoded]
+        if self.take is not None:
+            taken = self.take(torch.cat([shown[-1], _log_size(shown[-1])]))
             state = (state + taken).clamp(-LARGEST, LARGEST)
         state = self.residual(state, rate)
         mean, log2_scale = self.tell(self.mix(state).clamp_min(0)).chunk(2)
+        if self.near is not None:
+            near_mean, near_log2_scale = of_families(self.near(by_families(shown, _log_size)))
+            mean, log2_scale = mean + near_mean, log2_scale + near_log2_scale
         return state, mean, log2_scale
+
+
+def _log_size(values: Tensor) -> Tensor:
+    """`network.log_size` in whole numbers, rounded down."""
+    size = values.abs()
+    octaves = [(size * 2**octave).clamp_max(HIGHEST_SIZE * ONE) for octave in range(OCTAVES)]
+    return (torch.stack(octaves).sum(0) / SIZE_SHARE).floor()

@@ -126,7 +126,7 @@ class LearnedCodec:
     ) -> bytes:
         rate = rate_of(price)
         whole_picture = _continued(_samples(pixels))
-        told = None if saliency is None else self._importance(saliency, (height, width))
+        told = None if saliency is None else self.importance(saliency, (height, width))
         y, keep = tiles.analysed(self.network, whole_picture, shares_of(rate), told)
         writer = Writer(self._tables)
         exact = self._exact
@@ -142,16 +142,16 @@ class LearnedCodec:
         worth = WORTH * min(price / LOWEST_LAMBDA, 1.0)
         parts = self.network.split(y)
         kept = None if keep is None else self.network.split(keep)
-        before = None
+        decoded: list[Tensor] = []
         for s, part in enumerate(parts):
-            state, of_step = exact.step(s, state, before, rate)
+            state, of_step = exact.step(s, state, decoded, rate)
             left = (whole(part[0]) - of_step.mean) / step_width
             if kept is not None:
                 left = left * kept[s][0]
             nearest = self._nearest(left, of_step.level, worth)
             symbols, levels = _coded(nearest, of_step.level)
             writer.write(_flat(symbols), _flat(levels))
-            before = of_step.mean + symbols * step_width
+            decoded.append(of_step.mean + symbols * step_width)
         return container.write(container.Header(self.digest, width, height, rate), writer.bytes())
 
     @torch.no_grad()
@@ -187,7 +187,7 @@ class LearnedCodec:
         is_thrifty = (size > 0) & (saved * self.card.thrift > worth * added)
         return torch.where(is_thrifty, nearest - nearest.sign(), nearest)
 
-    def _importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
+    def importance(self, saliency: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
         """(1, 1, h, w): what the guide is told."""
         if saliency.shape != size:
             raise ValueError(f"the map is {saliency.shape}, the picture {size}")
@@ -206,11 +206,9 @@ class LearnedCodec:
         state = exact.begin(symbols * 2**14 + of_hyper.mean, rate)
         step_width = exact.width(rate)
         decoded: list[Tensor] = []
-        before = None
         for s in range(len(exact.steps)):
-            state, of_step = exact.step(s, state, before, rate)
-            before = of_step.mean + _read(reader, of_step.level) * step_width
-            decoded.append(before)
+            state, of_step = exact.step(s, state, decoded, rate)
+            decoded.append(of_step.mean + _read(reader, of_step.level) * step_width)
         reader.finish()
         return (exact.join(decoded) / 2**14).float()[None]
 

@@ -19,6 +19,7 @@ rectifiers alone, for the same reason (`perceptual.codec.exact`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,10 @@ UNSHUFFLE, LATENT_STRIDE, STATE_STRIDE, HYPER_STRIDE = 4, 16, 32, 64
 ORDER = (0, 3, 1, 2)
 """In step s, group g of the channels shows place g XOR ORDER[s] of each 2x2: the one across first,
 which tells most of the other two."""
+FAMILY = 4
+"""Channels that follow one another and, as the network begins, show one thing at four places."""
+OCTAVES, HIGHEST_SIZE, SIZE_SHARE = 7, 4, 8
+"""Of `log_size`."""
 LEAST_LOG2_SCALE = -3.5
 """In quantisation steps; a value with a smaller scale is the mean but for one time in 10^7."""
 
@@ -60,19 +65,29 @@ class AlongRate(nn.Module):
 
 
 class Block(nn.Module):
-    """x + gain(lambda) * point(relu(conv(x))); it begins as x."""
+    """x + gain(lambda) * told * point(relu(conv(seen * x))); it begins as x.
+
+    seen, told : of each channel, constants by which strong and weak ones are seen alike, and steps
+        of learning change a weak one as little as it is.
+    """
+
+    seen: Tensor
+    told: Tensor
 
     def __init__(self, channels: int, inside: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, inside, 3, padding=1)
         self.point = nn.Conv2d(inside, channels, 1)
         self.gain = AlongRate(channels, 1.0)
+        self.register_buffer("seen", torch.ones(channels, 1, 1))
+        self.register_buffer("told", torch.ones(channels, 1, 1))
         nn.init.zeros_(self.point.weight)
         nn.init.zeros_(self.point.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, rate: Tensor) -> Tensor:
-        change = self.point(functional.relu(self.conv(x)))
-        return torch.addcmul(x, self.gain(rate).to(change.dtype), change)
+        inside = functional.conv2d(x, self.conv.weight * self.seen, self.conv.bias, padding=1)
+        change = self.point(functional.relu(inside))
+        return torch.addcmul(x, (self.gain(rate) * self.told).to(change.dtype), change)
 
 
 class Blocks(nn.ModuleList):
@@ -160,17 +175,21 @@ class Guide(nn.Module):
 
 
 class HyperAnalysis(nn.Module):
-    """Whitened latents to what is told of them first."""
+    """Whitened latents, and the logarithms of their sizes, to what is told of them first."""
+
+    SMALLEST = 2.0**-5
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(4 * shape.coarse, shape.state, 1)
+        self.enter = nn.Conv2d(2 * 4 * shape.coarse, shape.state, 1)
         self.conv = nn.Conv2d(shape.state, shape.state, 3, padding=1)
         self.leave = nn.Conv2d(4 * shape.state, shape.hyper, 1)
 
     def forward(self, y: Tensor) -> Tensor:
         """(N, hyper, H / 64, W / 64)."""
-        x = functional.relu(self.enter(functional.pixel_unshuffle(y, 2)))
+        size = (y.abs() + self.SMALLEST).log2() / 3
+        x = functional.pixel_unshuffle(torch.cat([y, size], 1), 2)
+        x = functional.relu(self.enter(x))
         x = functional.relu(self.conv(x))
         result: Tensor = self.leave(functional.pixel_unshuffle(x, 2))
         return result
@@ -208,13 +227,33 @@ class HyperSynthesis(nn.Module):
         return result
 
 
-class Step(nn.Module):
-    """One of the four steps of decoding: the state, and what the step before decoded, to the means
-    and scales of the next."""
+def log_size(values: Tensor) -> Tensor:
+    """0 at 0; nearly a half more for each octave from 2^-5 to 1; and 3.5 from 4 on.
 
-    def __init__(self, shape: Shape, *, is_first: bool) -> None:
+    Scales depend on the logarithm of what is around. This is one of straight lines, and so exact.
+    """
+    size = values.abs()
+    octaves = [(size * 2**octave).clamp_max(HIGHEST_SIZE) for octave in range(OCTAVES)]
+    return torch.stack(octaves).sum(0) / SIZE_SHARE
+
+
+class Step(nn.Module):
+    """One of the four steps of decoding: the state, and what the steps before decoded, to the means
+    and scales of the next.
+
+    The state knows what the step before decoded, of all channels together. Of its own family, each
+    channel is told directly, of all steps before: that is where it is told most.
+    """
+
+    def __init__(self, shape: Shape, number: int) -> None:
         super().__init__()
-        self.take = None if is_first else nn.Conv2d(shape.coarse, shape.state, 1)
+        self.take = self.near = None
+        if number:
+            self.take = nn.Conv2d(2 * shape.coarse, shape.state, 1)
+            families = shape.coarse // FAMILY
+            seen, told = 2 * shape.coarse * number, 2 * shape.coarse
+            self.near = nn.Conv2d(seen, told, 3, padding=1, groups=families, bias=False)
+            nn.init.zeros_(self.near.weight)
         self.residual = Residual(shape.state)
         self.mix = nn.Conv2d(shape.state, shape.state, 1)
         self.tell = nn.Conv2d(shape.state, 2 * shape.coarse, 1)
@@ -222,15 +261,37 @@ class Step(nn.Module):
         nn.init.zeros_(self.tell.bias)  # type: ignore[arg-type]
 
     def forward(
-        self, state: Tensor, before: Tensor | None, rate: Tensor
+        self, state: Tensor, decoded: list[Tensor], rate: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """State, means and log2 scales (N, C, H / 32, W / 32), of whitened latents."""
+        """State, means and log2 scales (N, C, H / 32, W / 32), of whitened latents.
+
+        decoded : those of each step before.
+        """
         if self.take is not None:
-            assert before is not None  # noqa: S101
-            state = state + self.take(before)
+            state = state + self.take(torch.cat([decoded[-1], log_size(decoded[-1])], 1))
         state = self.residual(state, rate)
         mean, log2_scale = self.tell(functional.relu(self.mix(state))).chunk(2, 1)
+        if self.near is not None:
+            seen = by_families(decoded, log_size)
+            near_mean, near_log2_scale = of_families(self.near(seen))
+            mean, log2_scale = mean + near_mean, log2_scale + near_log2_scale
         return state, mean, log2_scale
+
+
+def by_families(decoded: list[Tensor], size_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """(..., 2 C s, h, w) of (..., C, h, w) of each of s steps: values and sizes, a family after the
+    other."""
+    *many, _, height, width = decoded[0].shape
+    shown = [part for each in decoded for part in (each, size_of(each))]
+    parts = [part.reshape(*many, -1, FAMILY, height, width) for part in shown]
+    return torch.cat(parts, -3).flatten(-4, -3)
+
+
+def of_families(told: Tensor) -> tuple[Tensor, Tensor]:
+    """Two of (..., C, h, w), told a family after the other."""
+    *many, _, height, width = told.shape
+    first, second = told.view(*many, -1, 2, FAMILY, height, width).unbind(-4)
+    return first.flatten(-4, -3), second.flatten(-4, -3)
 
 
 @dataclass(frozen=True)
@@ -256,7 +317,7 @@ class CodecNetwork(nn.Module):
         self.analysis, self.synthesis = Analysis(shape), Synthesis(shape)
         self.guide = Guide(shape.coarse)
         self.hyper_analysis, self.hyper_synthesis = HyperAnalysis(shape), HyperSynthesis(shape)
-        self.steps = nn.ModuleList(Step(shape, is_first=s == 0) for s in range(STEPS))
+        self.steps = nn.ModuleList(Step(shape, number) for number in range(STEPS))
         self.log2_step = AlongRate(shape.coarse)
         self.hyper_mean = AlongRate(shape.hyper)
         self.hyper_log2_scale = AlongRate(shape.hyper, 1.0)
@@ -321,15 +382,13 @@ class CodecNetwork(nn.Module):
         width, log2_width = self.steps_of_rate(rate), self.log2_step(rate)
         decoded: list[Tensor] = []
         latent_bits: list[Tensor] = []
-        before = None
         for s, step in enumerate(self.steps):
-            state, mean, log2_scale = step(state, before, rate)
+            state, mean, log2_scale = step(state, decoded, rate)
             left = (parts[s] - mean) / width
             if kept is not None:
                 left = left * kept[s]
             latent_bits.append(bits_of(shown(left), log2_scale - log2_width))
-            before = mean + width * _rounded(left)
-            decoded.append(before)
+            decoded.append(mean + width * _rounded(left))
         with torch.autocast(where, torch.bfloat16, enabled=bf16):
             picture = self.synthesised(self.join(decoded), rate)
         bits = h_bits.sum((1, 2, 3)) + sum(each.sum((1, 2, 3)) for each in latent_bits)

@@ -47,7 +47,7 @@ def small_network(seed: int = 0) -> CodecNetwork:
     begin(network, crops[0].permute(1, 2, 0, 3, 4).flatten(0, 1), seed=seed)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if "point" in name or "tell" in name or "move" in name or "keep" in name:
+            if any(part in name for part in ("point", "tell", "near", "move", "keep")):
                 parameter.add_(torch.randn_like(parameter) * 0.02)
             if "shift" in name or "hyper_mean" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.1)

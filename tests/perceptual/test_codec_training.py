@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from perceptual.codec.beginning import begin
-from perceptual.codec.network import CodecNetwork, along_rate
+from perceptual.codec import exact
+from perceptual.codec.beginning import MIXED, begin, begin_probabilities
+from perceptual.codec.network import FAMILY, CodecNetwork, along_rate, bits_of, log_size
 from perceptual.codec.training import held_out_pictures
+from perceptual.codec.training.flat import Flat
 from perceptual.codec.training.held_out_pictures import Reconstruction, Shown
 from perceptual.codec.training.objective import terms_of
+from perceptual.codec.training.optimiser import LINEAR, kind_of, orthogonal
 from perceptual.codec.training.pictures import (
     Photographs,
     digest_of,
@@ -66,6 +69,82 @@ def test_it_begins_as_a_transform_codec() -> None:
     mse = float((coded.picture - as_tensor(photograph())).square().mean())
     assert -10 * math.log10(mse) > 30
     assert float(coded.bits[0]) / 256**2 < 2.5
+
+
+def test_its_probabilities_begin_as_those_of_independent_values() -> None:
+    torch.manual_seed(0)
+    network = CodecNetwork(SMALL)
+    crops = as_tensor(photograph()).unfold(2, 128, 16).unfold(3, 128, 16)
+    crops = crops[0].permute(1, 2, 0, 3, 4).flatten(0, 1)
+    begin(network, crops, seed=0)
+    begin_probabilities(network, crops, seed=0)
+    price = 0.02
+    rate = along_rate(torch.tensor([math.log(price)]))
+    with torch.no_grad():
+        coded = network(crops, rate.expand(len(crops), -1), is_rounded=True)
+        y, _ = network.analysed(crops, rate.expand(len(crops), -1))
+        for part, bits in zip(network.split(y), coded.latent_bits, strict=True):
+            scale = part.square().mean((0, 2, 3), keepdim=True).sqrt()
+            width = network.steps_of_rate(rate)
+            alone = bits_of((part / width).round(), (scale / width).log2())
+            assert float(bits.mean()) == pytest.approx(float(alone.mean()), rel=0.02)
+
+
+def test_at_most_strides_each_latent_begins_as_one_of_four_blocks() -> None:
+    torch.manual_seed(0)
+    network = CodecNetwork()
+    crops = as_tensor(photograph()).unfold(2, 32, 16).unfold(3, 32, 16)
+    begin(network, crops[0].permute(1, 2, 0, 3, 4).flatten(0, 1), seed=0)
+    of_blocks = network.analysis.to_coarse.weight[:, :, 0, 0].reshape(-1, 128, 4).abs().sum(1)
+    mixed = FAMILY * MIXED
+    shown = (of_blocks[mixed:] > 0).float()
+    torch.testing.assert_close(shown, torch.eye(4).repeat(len(shown) // 4, 1))
+    assert torch.all(of_blocks[:mixed] > 0)
+
+
+@given(st.integers(-(2**18), 2**18))
+def test_sizes_are_about_logarithms_and_the_same_in_whole_numbers(value: int) -> None:
+    told, of_double = log_size(torch.tensor([value, 2 * value]) / 2**14).tolist()
+    exactly = float(exact._log_size(torch.tensor([value]).double())) / 2**14
+    assert 0 <= told - exactly < 2**-14 + 1e-6
+    assert told == float(log_size(torch.tensor([-value / 2**14])))
+    if 2**9 <= abs(value) <= 2**13:
+        assert 0.43 < of_double - told < 0.5
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 72), (40, 16), (12, 12)])
+def test_orthogonal_steps_go_along_all_directions_of_a_gradient_alike(
+    rows: int, columns: int
+) -> None:
+    left, strengths, right = torch.linalg.svd(
+        torch.randn(rows, columns, generator=torch.Generator().manual_seed(0)), full_matrices=False
+    )
+    strengths = torch.logspace(0, -2, len(strengths))
+    step = orthogonal(left @ strengths.diag() @ right)
+    along = left.T @ step @ right.T
+    assert torch.all((along.diagonal() > 0.6) & (along.diagonal() < 1.3))
+    torch.testing.assert_close(along, along.diagonal().diag(), atol=1e-4, rtol=0)
+
+
+def test_parameters_lie_together_by_how_they_are_learned() -> None:
+    network = CodecNetwork(SMALL)
+    named = {id(each): name for name, each in network.named_parameters()}
+    flat = Flat(network, kind_of)
+    assert sum(len(parts) for parts in flat.parts.values()) == len(named)
+    assert {named[id(each)] for _, each in flat.parts[LINEAR]} == {
+        f"{side}.{layer}.{kind}"
+        for side, layers in (
+            ("analysis", ("enter", "to_middle", "to_coarse")),
+            ("synthesis", ("to_middle", "to_fine", "leave")),
+        )
+        for layer in layers
+        for kind in ("weight", "bias")
+    }
+    for kind, parts in flat.parts.items():
+        whole = flat.all_of(kind)
+        assert sum(each.numel() for _, each in parts) == whole.stop - whole.start
+    for part, each in (at for parts in flat.parts.values() for at in parts):
+        assert each.data.data_ptr() == flat.values[part].data_ptr()
 
 
 def test_training_makes_the_loss_smaller(folder: Path, tmp_path: Path) -> None:

@@ -167,16 +167,22 @@ def test_whole_numbers_say_what_the_network_says(rate: int) -> None:
     h = torch.randn(1, SMALL.hyper, 2, 2, generator=torch.Generator().manual_seed(rate))
     with torch.no_grad():
         state = network.hyper_synthesis(h, shares)
-        state, mean, log2_scale = network.steps[0](state, None, shares)
-        log2_scale = log2_scale - network.log2_step(shares)
         width = network.steps_of_rate(shares)
     exact_state = entropy.begin(exact.whole(h[0]), rate)
-    exact_state, told = entropy.step(0, exact_state, None, rate)
-    assert torch.allclose(exact_state.float() / ONE, state[0], atol=4e-3)
-    assert torch.allclose(told.mean.float() / ONE, mean[0], atol=4e-3)
-    level = (log2_scale[0] - exact.FIRST_LOG2_SCALE) * exact.LEVELS_AN_OCTAVE + 1
-    assert float((told.level - level.clamp(0, LEVELS - 1)).abs().max()) < 0.6
     assert torch.allclose(entropy.width(rate).float() / ONE, width[0], rtol=2e-3, atol=1e-4)
+    decoded: list[torch.Tensor] = []
+    exactly: list[torch.Tensor] = []
+    for number, step in enumerate(network.steps):
+        with torch.no_grad():
+            state, mean, log2_scale = step(state, decoded, shares)
+            log2_scale -= network.log2_step(shares)
+        exact_state, told = entropy.step(number, exact_state, exactly, rate)
+        assert torch.allclose(exact_state.float() / ONE, state[0], atol=8e-3)
+        assert torch.allclose(told.mean.float() / ONE, mean[0], atol=8e-3)
+        level = (log2_scale[0] - exact.FIRST_LOG2_SCALE) * exact.LEVELS_AN_OCTAVE + 1
+        assert float((told.level - level.clamp(0, LEVELS - 1)).abs().max()) < 0.65
+        exactly.append(told.mean + torch.sign(told.mean) * entropy.width(rate))
+        decoded.append((exactly[-1].float() / ONE)[None])
 
 
 def test_weights_too_large_for_exact_sums_are_refused() -> None:

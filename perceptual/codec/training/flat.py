@@ -6,25 +6,38 @@ are then one operation each instead of some hundred.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
 
 class Flat:
-    """The parameters of `network`, which become views of `values`; gradients, of `gradient`."""
+    """The parameters of `network`, which become views of `values`; gradients, of `gradient`.
 
-    def __init__(self, network: nn.Module) -> None:
-        parameters = list(network.parameters())
-        self.values = nn.Parameter(torch.cat([each.detach().flatten() for each in parameters]))
+    kind : a parameter's kind by its name and itself; those of one kind lie together.
+    parts : of each kind, with its parameters: where each lies.
+    """
+
+    def __init__(self, network: nn.Module, kind: Callable[[str, nn.Parameter], str]) -> None:
+        named = [(kind(name, each), each) for name, each in network.named_parameters()]
+        named.sort(key=lambda each: each[0])
+        self.values = torch.cat([each.detach().flatten() for _, each in named])
         self.gradient = torch.zeros_like(self.values)
-        self.values.grad = self.gradient
+        self.parts: dict[str, list[tuple[slice, nn.Parameter]]] = {}
         at = 0
-        for each in parameters:
+        for name, each in named:
             part = slice(at, at + each.numel())
-            each.data = self.values.data[part].view_as(each)
+            each.data = self.values[part].view_as(each)
             each.grad = self.gradient[part].view_as(each)
+            self.parts.setdefault(name, []).append((part, each))
             at = part.stop
+
+    def all_of(self, kind: str) -> slice:
+        """Where all parameters of a kind lie."""
+        parts = self.parts[kind]
+        return slice(parts[0][0].start, parts[-1][0].stop)
 
     def average(self) -> None:
         """Make the gradients of all processes their mean."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from perceptual.codec.beginning import begin
+from perceptual.codec.beginning import begin, begin_probabilities
 from perceptual.codec.card import HIGHEST_LAMBDA, LOWEST_LAMBDA, Shape
 from perceptual.codec.importance import importance_of, weights_of
 from perceptual.codec.network import HYPER_STRIDE, CodecNetwork, along_rate
@@ -28,16 +28,17 @@ from perceptual.codec.training.held_out_pictures import (
     middle,
 )
 from perceptual.codec.training.objective import terms_of
+from perceptual.codec.training.optimiser import Optimiser, kind_of
 from perceptual.codec.training.pictures import Photographs
 from perceptual.codec.training.settings import Progress, Settings, Tell, Watched
 from perceptual.metric import Metric
 from perceptual.training import checkpoints, distributed
 
-FORMAT = 1
+FORMAT = 2
 """Of checkpoints."""
 SAVED_EVERY_S = 180.0
 TOLD_EVERY = 100
-BEGUN_FROM = 400
+BEGUN_FROM = 800
 """Crops from which the network begins."""
 WATCHED_PRICES = (0.0013, 0.0045, 0.0125, 0.035, 0.1)
 GUIDED = 0.8
@@ -103,11 +104,12 @@ class Run:
             side = settings.crop // 2
             crops, _ = self.photographs.draw(BEGUN_FROM, chance)
             begin(self.network, crops[:, :3, :side, :side], seed=settings.seed)
+            begin_probabilities(self.network, crops[:, :3], seed=settings.seed)
         self.where = distributed.device()
         self.network.to(self.where)
-        self.flat = Flat(self.network)
-        self.average = self.flat.values.detach().clone()
-        self.optimiser = torch.optim.Adam([self.flat.values], lr=settings.learning_rate, fused=True)
+        self.flat = Flat(self.network, kind_of)
+        self.average = self.flat.values.clone()
+        self.optimiser = Optimiser(self.flat)
         self.step = 0
         self.is_to_stop = False
         if saved:
@@ -182,8 +184,7 @@ class Run:
         terms.loss.mean().backward()  # type: ignore[no-untyped-call]
         self.flat.average()
         length = self.flat.shorten(settings.longest_gradient)
-        self.optimiser.param_groups[0]["lr"] = self._learning_rate()
-        self.optimiser.step()
+        self.optimiser.step(self._learning_rate())
         self.step += 1
         with torch.no_grad():
             over = min(settings.averaged_over, 10 + self.step / 5)
@@ -243,12 +244,12 @@ class Run:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        now = self.flat.values.detach().clone()
-        self.flat.values.data.copy_(self.average)
+        now = self.flat.values.clone()
+        self.flat.values.copy_(self.average)
         try:
             yield
         finally:
-            self.flat.values.data.copy_(now)
+            self.flat.values.copy_(now)
 
     # --- checkpoints ---
 
