@@ -188,10 +188,10 @@ class Installation:
 
 def environment_of(name: str, made: Installation) -> dict[str, str]:
     def filled(found: re.Match) -> str:
-        return {**GIVEN, "CLOSER_URL": made.url}.get(found[1], "")
+        return {**GIVEN, "CLOSER_URL": made.url}.get(found[1], found[2] or "")
 
     told = {
-        key: re.sub(r"\$\{(\w+)[^}]*\}", filled, value)
+        key: re.sub(r"\$\{(\w+)(?::\?[^}]*|:?-([^}]*))?\}", filled, value)
         for key, value in SERVICES[name]["environment"].items()
     }
     here = settings.DATABASES["default"]

@@ -17,12 +17,15 @@ from perceptual.codec.training.run import WATCHED_PRICES
 
 BUNDLED_LOG = BUNDLED_FILE.with_name("closer-codec-training.jsonl")
 PICTURES = ("astronaut", "coffee", "chelsea")
+UPTO = 8000
 
 
 def bundled_training(folder: Path, *, pictures: tuple[str, ...] = PICTURES) -> Path:
-    """Its log, its codec, and what that makes of pictures it never saw."""
+    """Its log as it was at step UPTO, its codec, and what that makes of pictures it never saw."""
     folder.mkdir(parents=True)
-    shutil.copyfile(BUNDLED_LOG, folder / "log.jsonl")
+    lines = BUNDLED_LOG.read_text().splitlines(keepends=True)
+    told = [each for each in lines if json.loads(each)["step"] <= UPTO]
+    (folder / "log.jsonl").write_text("".join(told))
     shutil.copyfile(BUNDLED_FILE, folder / "codec.safetensors")
     codec = LearnedCodec.load(BUNDLED_FILE)
     about, parts = [], []
@@ -37,7 +40,7 @@ def bundled_training(folder: Path, *, pictures: tuple[str, ...] = PICTURES) -> P
         height, width = original.shape[:2]
         about.append(Shown(f"{name}.png", width, height, width, height, tuple(made)))
         parts.append([original, *decoded])
-    write(folder, 8000, about, parts)
+    write(folder, UPTO, about, parts)
     return folder
 
 
