@@ -99,6 +99,14 @@ def try_writing() -> None:
     storages["blobs"].try_writing()
 
 
+def folder() -> Path | None:
+    """Where blobs lie, if that is a folder that this machine sees."""
+    try:
+        return Path(storages["blobs"].path("")).resolve()
+    except NotImplementedError:
+        return None
+
+
 def put(content: bytes, extension: str) -> str:
     """Store bytes; returns the name under which `read` finds them. Raises StorageFailed."""
     found = sha256(content)

@@ -154,7 +154,7 @@ def make(home: Path, *, copies: bool = False, tell: Tell = lambda line: None) ->
 
 
 def _prepare(home: Path) -> None:
-    storage = _storage_folder()
+    storage = blobs.folder()
     if storage and (home.resolve() == storage or storage in home.resolve().parents):
         raise BackupFailed(f"{home} lies within the stored files themselves: choose another.")
     if home.exists() and not home.is_dir():
@@ -164,13 +164,6 @@ def _prepare(home: Path) -> None:
     # Judgments, hashes of passwords and annotators' links are in it.
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / BLOBS).mkdir(exist_ok=True, mode=0o700)
-
-
-def _storage_folder() -> Path | None:
-    try:
-        return Path(storages["blobs"].path("")).resolve()
-    except NotImplementedError:  # files are kept elsewhere
-        return None
 
 
 @contextlib.contextmanager

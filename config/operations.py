@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.core.files.storage import storages
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from annotation import exports
 from annotation.models import Export
 from annotation.tasks import wake_exporters
-from codecs_registry import clock, encoding
+from codecs_registry import blobs, clock, encoding
 from codecs_registry.leases import Work
 from codecs_registry.models import Reconstruction
 from codecs_registry.tasks import wake_encoders
@@ -91,11 +90,8 @@ def storage() -> Storage:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_database_size(current_database())")
         database_bytes = cursor.fetchone()[0]
-    try:
-        folder = Path(storages["blobs"].path(""))
-    except NotImplementedError:  # files are kept elsewhere
-        return Storage(database_bytes)
-    if not folder.is_dir():
+    folder = blobs.folder()
+    if folder is None or not folder.is_dir():
         return Storage(database_bytes)
     usage = shutil.disk_usage(folder)
     names = [f"{number:02x}" for number in range(256)]

@@ -26,16 +26,14 @@ from perceptual.codec.card import (
     LOWEST_LAMBDA,
 )
 from perceptual.codec.network import (
-    HIGHEST_SIZE,
     KNOTS,
     LEAST_LOG2_SCALE,
-    OCTAVES,
-    SIZE_SHARE,
     AlongRate,
     CodecNetwork,
     Residual,
     Step,
     by_families,
+    log_size,
     of_families,
     places_of_steps,
 )
@@ -249,7 +247,6 @@ class _Step:
 
 
 def _log_size(values: Tensor) -> Tensor:
-    """`network.log_size` in whole numbers, rounded down."""
-    size = values.abs()
-    octaves = [(size * 2**octave).clamp_max(HIGHEST_SIZE * ONE) for octave in range(OCTAVES)]
-    return (torch.stack(octaves).sum(0) / SIZE_SHARE).floor()
+    """`network.log_size`, which float64 holds exactly, rounded down to whole numbers."""
+    size: Tensor = (log_size(values / ONE) * ONE).floor()
+    return size
