@@ -35,12 +35,13 @@ test: setup browser .venv-compressai/.complete ## every test, on real servers, w
 fuzz: setup browser .venv-compressai/.complete ## the same tests with examples that nobody has seen
 	CLOSER_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-lint: setup ## format, lint, types, import contracts, missing migrations
+lint: setup ## format, lint, types, import contracts, missing migrations, the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -W ignore manage.py makemigrations --check --dry-run
+	$(BIN)/hadolint Dockerfile
 
 format: setup ## put the code into its standard form
 	$(BIN)/ruff check --fix .

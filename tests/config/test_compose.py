@@ -1,5 +1,6 @@
 """docker-compose.yml: what it says, and that what it starts works, started here without Docker."""
 
+import json
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 import redis
 import yaml
+from compose_spec import PyCompose
 from django.conf import settings
 from PIL import Image
 
@@ -33,7 +35,25 @@ DATABASE = "closer_compose"
 GIVEN = {"SECRET_KEY": secrets.token_urlsafe(64), "POSTGRES_PASSWORD": "x1"}
 
 
+def filled(text: str, **given: str) -> str:
+    """With what is given in place of `${NAME...}`, or its default."""
+
+    def value(found: re.Match) -> str:
+        return {**GIVEN, **given}.get(found[1], found[2] or "")
+
+    return re.sub(r"\$\{(\w+)(?::\?[^}]*|:?-([^}]*))?\}", value, text)
+
+
 # --- what it says ---------------------------------------------------------------------------------
+
+
+def test_it_follows_the_compose_specification():
+    """By another reader of it, as `docker compose config` would find."""
+    told = json.loads(filled(json.dumps(COMPOSE), CLOSER_URL="https://closer.example.org"))
+    assert set(PyCompose.from_json(json.dumps(told)).service_names()) == set(SERVICES)
+    told["services"]["web"]["healthchek"] = {}
+    with pytest.raises(ValueError, match="healthchek"):
+        PyCompose.from_json(json.dumps(told))
 
 
 def test_it_starts_the_programs_that_everything_else_starts():
@@ -187,11 +207,8 @@ class Installation:
 
 
 def environment_of(name: str, made: Installation) -> dict[str, str]:
-    def filled(found: re.Match) -> str:
-        return {**GIVEN, "CLOSER_URL": made.url}.get(found[1], found[2] or "")
-
     told = {
-        key: re.sub(r"\$\{(\w+)(?::\?[^}]*|:?-([^}]*))?\}", filled, value)
+        key: filled(value, CLOSER_URL=made.url)
         for key, value in SERVICES[name]["environment"].items()
     }
     here = settings.DATABASES["default"]
