@@ -180,6 +180,8 @@ class Task(models.Model):
             models.Index(
                 fields=["campaign"], condition=Q(closest__isnull=False), name="task_is_gold"
             ),
+            # "Which images does it have?" An image may be in the studies of years.
+            models.Index(fields=["campaign", "source"], name="task_of_source"),
             # "What is asked first": the few tasks that have priority.
             models.Index(
                 fields=["campaign"], condition=Q(priority__gt=0), name="task_has_priority"
@@ -447,6 +449,15 @@ class Judgment(models.Model):
     """An annotator's answer to an assignment. Append-only: the database refuses to change it."""
 
     assignment = models.OneToOneField(Assignment, models.PROTECT, related_name="judgment")
+    campaign = models.ForeignKey(
+        Campaign,
+        models.PROTECT,
+        related_name="judgments",
+        null=True,
+        editable=False,
+        db_index=False,
+        help_text="Of its task. The database notes it.",
+    )
     ranks = ArrayField(
         models.PositiveSmallIntegerField(),
         help_text="For each position of assignment.shown its rank; 1 is closest to the original.",
@@ -469,6 +480,10 @@ class Judgment(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(ranks__contains=[1]), name="judgment_names_closest"),
+        ]
+        indexes = [
+            # Those of one study in their order, page by page, and those since the last.
+            models.Index(fields=["campaign", "id"], name="judgment_of_campaign"),
         ]
 
     def __str__(self) -> str:

@@ -210,7 +210,7 @@ def work_of(campaign: Campaign, annotators: Iterable[Annotator] | None = None) -
     if annotators is not None:
         people = people.filter(id__in=[each.id for each in annotators])
     else:
-        answers = Judgment.objects.filter(assignment__annotator__campaign=campaign).order_by()
+        answers = campaign.judgments.order_by()
         for who, first_at, last_at in answers.values_list("assignment__annotator").annotate(
             first_at=Min("judged_at"), last_at=Max("judged_at")
         ):

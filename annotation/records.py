@@ -111,7 +111,7 @@ def counted(
 def all_judgments(
     campaign: Campaign, *, population: str = BOTH, until: int | None = None
 ) -> QuerySet[Judgment]:
-    found = judged_by(Judgment.objects.filter(assignment__task__campaign=campaign), population)
+    found = judged_by(campaign.judgments.all(), population)
     return found if until is None else found.filter(id__lte=until)
 
 

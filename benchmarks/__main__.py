@@ -30,7 +30,14 @@ NAMES = (
     "metric_training",
     "exports",
 )
-MEASUREMENTS = ("mean_curves", "encode_memory", "screening", "blindness", "study_pages")
+MEASUREMENTS = (
+    "mean_curves",
+    "encode_memory",
+    "screening",
+    "blindness",
+    "study_pages",
+    "judgments_at_scale",
+)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from evaluation.metric_versions import (
     put_in_service,
 )
 from evaluation.populations import POPULATIONS, SIMULATED
-from evaluation.training_data import judgments, new_judgments
+from evaluation.training_data import new_judgments, number_of_judgments
 from projects import audit
 
 State = TrainingRun.State
@@ -100,7 +100,7 @@ def _rule_context(population: str, form: RuleForm | None) -> dict:
         "form": form
         if form and form.instance.population == population
         else RuleForm(instance=rule, prefix=population),
-        "judgments": judgments(population).count(),
+        "judgments": number_of_judgments(population),
         "new": new_judgments(rule),
     }
 

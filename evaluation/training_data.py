@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from django.core.files.storage import storages
 from django.db import connection, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet, Sum
 
 from annotation.datasets import MANIFEST_COLUMNS, Pair, manifest_row, new_folder, pairs
-from annotation.models import Campaign, Judgment, Purpose
+from annotation.models import Annotator, Campaign, Judgment, Purpose
 from annotation.stimuli import shown_blob
 from codecs_registry import blobs
 from evaluation.metric_models import RetrainingRule
@@ -61,22 +61,32 @@ def judgments(population: str, study: Study | None = None) -> QuerySet[Judgment]
     found = Judgment.objects.filter(
         assignment__purpose=Purpose.MEASURE,
         assignment__annotator__is_simulated=population == SIMULATED,
-        assignment__task__campaign__study__isnull=False,
+        campaign__study__isnull=False,
     )
     if study is None:
-        return found.filter(assignment__task__campaign__study__project__trains_metric=True)
-    return found.filter(assignment__task__campaign=study.campaign_id)
+        return found.filter(campaign__study__project__trains_metric=True)
+    return found.filter(campaign=study.campaign_id)
+
+
+def number_of_judgments(population: str) -> int:
+    """How many `judgments` there are, in a moment at any size."""
+    annotators = Annotator.objects.filter(
+        is_simulated=population == SIMULATED, campaign__study__project__trains_metric=True
+    )
+    return annotators.aggregate(n=Sum("n_measured", default=0))["n"]
 
 
 def newest_judgment(population: str) -> int:
     """The id of the newest judgment that counts; 0 if there is none."""
-    return judgments(population).aggregate(newest=Max("id"))["newest"] or 0
+    return judgments(population).order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def new_judgments(rule: RetrainingRule) -> int:
     """How many judgments came since the rule's last training."""
     last = rule.runs.first() if rule.pk else None
-    return judgments(rule.population).filter(id__gt=last.last_judgment if last else 0).count()
+    if last is None:
+        return number_of_judgments(rule.population)
+    return judgments(rule.population).filter(id__gt=last.last_judgment).count()
 
 
 def gather(population: str, study: Study | None = None) -> list[Gathered]:

@@ -230,12 +230,13 @@ def _announce_judgments(webhook: Webhook, study: Study, *, now: datetime) -> boo
     if before and before.made_at > now - JUDGMENTS_EVERY:
         return False
     after = before.payload["data"]["last_judgment"] if before else 0
-    judgments = Judgment.objects.filter(
-        assignment__task__campaign=study.campaign_id, assignment__purpose=Purpose.MEASURE
-    )
-    new = judgments.filter(id__gt=after)
+    new = Judgment.objects.filter(campaign=study.campaign_id, id__gt=after)
     if before is None:
+        newest = new.order_by("-id").first()
+        if newest is None or newest.judged_at < webhook.made_at:
+            return False  # without reading all that came before the webhook
         new = new.filter(judged_at__gte=webhook.made_at)
+    new = new.filter(assignment__purpose=Purpose.MEASURE)
     simulated = Q(assignment__annotator__is_simulated=True)
     found = new.aggregate(
         last=Max("id"),

@@ -9,14 +9,14 @@ from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
 from annotation.kinds import KINDS, Ranking
-from annotation.models import COUNTED, Campaign, Judgment
-from annotation.records import JudgmentRecord, judgment_records
+from annotation.models import Campaign
+from annotation.records import JudgmentRecord, counted, judgment_records
 from codecs_registry import clock
 from evaluation.api.endpoint import StudyEndpoint
 from evaluation.api.operations import operation
 from evaluation.api.pagination import PageQuery, cursor_of, paged, respond
 from evaluation.api_models import Scope
-from evaluation.populations import PILOT, POPULATIONS, SIMULATED
+from evaluation.populations import PILOT, POPULATIONS
 from projects.roles import Role
 
 
@@ -105,12 +105,8 @@ class Judgments(ResultEndpoint):
         """The judgments of a study in the order in which they were given; practice is left out."""
         query, campaign = self.asked()
         found = (
-            Judgment.objects.filter(
-                assignment__task__campaign=campaign,
-                assignment__purpose__in=COUNTED,
-                assignment__annotator__is_simulated=query["population"] == SIMULATED,
-                id__gt=cursor_of(query) or 0,
-            )
+            counted(campaign, population=query["population"])
+            .filter(id__gt=cursor_of(query) or 0)
             .order_by("id")
             .values_list("id", flat=True)
         )

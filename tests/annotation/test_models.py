@@ -247,12 +247,24 @@ def test_the_guards_can_be_taken_off_and_put_on_again_and_leave_the_judgments(ju
     before = triggers()
     assert len(before) == 10
 
+    # All but an index, which cannot be made within a transaction.
+    newest = [("annotation", "0012_campaign_of_judgments")]
+    MigrationExecutor(connection).migrate(newest, fake=True)
     MigrationExecutor(connection).migrate([("annotation", "0001_initial")])
     assert triggers() == set()
 
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes("annotation"))
+    MigrationExecutor(connection).migrate(newest)
     assert triggers() == before
     judged.refresh_from_db()
     assert judged.lease_ends is None
-    assert Judgment.objects.get() == judgment
+    again = Judgment.objects.get()
+    assert again == judgment
+    assert again.campaign == judged.task.campaign
+
+
+def test_a_judgment_is_of_its_task_s_campaign_whatever_is_said(judgment):
+    other = factories.campaign()
+    assert Judgment.objects.get().campaign_id == judgment.assignment.task.campaign_id
+    for wrong in (other.id, None):
+        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
+            Judgment.objects.update(campaign=wrong)

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import F
 
 from annotation import serving
 from annotation.models import Annotator, Campaign, Judgment
@@ -292,6 +293,8 @@ def test_what_earlier_releases_held_is_there_after_an_upgrade_and_people_judge_o
     assert sea.campaign.state == Campaign.State.OPEN
     assert harbour.campaign.closed_at, "what counts from the end counts from the upgrade"
     assert [each.ranks for each in judgment_records(sea.campaign)] == [(1, 2), (2, 1), (1, 2)]
+    assert not Judgment.objects.exclude(campaign=F("assignment__task__campaign")).exists()
+    assert not Judgment.objects.filter(campaign=None).exists()
     assert sorted(Annotator.objects.values_list("n_answered", flat=True)) == [0, 1, 1, 1, 2]
     assert Judgment.objects.get(confidence=2).remark == "rings"
 
