@@ -348,7 +348,7 @@ def test_the_learned_codecs_page_tells_its_models_card(as_researcher):
     said = text_of(page(as_researcher, "codec", "closer"))
     assert digest in said
     assert f"{card.trained_on['steps']} steps" in said
-    assert "none: all places counted alike" in said
+    assert f"errors counted {card.saliency_floor} of what they do elsewhere" in said
     assert page(as_researcher, "codec", "jpeg").context["card"] is None
 
 
