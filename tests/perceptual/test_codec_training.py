@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pytorch_msssim import ms_ssim
 from skimage import data
 
 from perceptual.codec import exact
@@ -23,6 +24,7 @@ from perceptual.codec.network import FAMILY, CodecNetwork, along_rate, bits_of, 
 from perceptual.codec.training import held_out_pictures
 from perceptual.codec.training.flat import Flat
 from perceptual.codec.training.held_out_pictures import Reconstruction, Shown
+from perceptual.codec.training.ms_ssim import weighted_ms_ssim
 from perceptual.codec.training.objective import terms_of
 from perceptual.codec.training.optimiser import LINEAR, kind_of, orthogonal
 from perceptual.codec.training.pictures import (
@@ -310,6 +312,38 @@ def test_what_is_shown_is_around_the_middle(height: int, width: int) -> None:
 
 
 # What counts.
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.5])
+def test_ms_ssim_without_weights_is_that_of_a_library(noise: float) -> None:
+    picture = as_tensor(photograph(203))
+    other = (picture + noise * torch.randn(picture.shape)).clamp(0, 1)
+    for window in (7, 11):
+        known = ms_ssim(picture, other, data_range=1.0, size_average=False, win_size=window)
+        for weights in (None, torch.full_like(picture[:, :1], 0.3)):
+            found = weighted_ms_ssim(picture, other, weights, window=window)
+            torch.testing.assert_close(found, known, atol=2e-5, rtol=0)
+
+
+def test_ms_ssim_sees_errors_where_the_weights_are() -> None:
+    picture = as_tensor(photograph(256))
+    other = picture.clone()
+    other[..., :128] = (other[..., :128] + 0.1 * torch.randn(other[..., :128].shape)).clamp(0, 1)
+    there, elsewhere = torch.full_like(picture[:, :1], 0.01), torch.full_like(picture[:, :1], 0.01)
+    there[..., :128] = elsewhere[..., 128:] = 1.0
+    of_all, of_errors, of_others = (
+        float(weighted_ms_ssim(picture, other, weights)) for weights in (None, there, elsewhere)
+    )
+    assert of_errors < of_all < of_others
+    assert of_others > 0.97
+
+
+def test_ms_ssim_of_opposites_has_a_finite_gradient() -> None:
+    picture = as_tensor(photograph(128))
+    other = (1 - picture).requires_grad_()
+    weighted_ms_ssim(picture, other, None).sum().backward()
+    assert other.grad is not None
+    assert torch.isfinite(other.grad).all()
 
 
 def coded_like(picture: torch.Tensor) -> tuple[CodecNetwork, torch.Tensor]:

@@ -4,7 +4,7 @@
 
 R in bits per pixel, d the distance of a metric, C Charbonnier's penalty. Divided by the square root
 of lambda, pictures at low and at high rates pull about equally: R and lambda D grow about so. Where
-some places count more, all but MS-SSIM is weighted by it.
+some places count more, all of D is weighted by it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pytorch_msssim import ms_ssim
 from torch import Tensor
 
 from perceptual.codec.network import Coded
+from perceptual.codec.training.ms_ssim import weighted_ms_ssim
 from perceptual.codec.training.settings import Objective
 from perceptual.lpips import LpipsComp
 from perceptual.metric import Metric
@@ -55,9 +55,7 @@ def terms_of(
         seen = _in_range(coded.picture)
         distortion = distortion + objective.metric_weight * _seen(metric, pictures, seen, weights)
     if objective.ms_ssim_weight:
-        alike = ms_ssim(
-            _in_range(coded.picture), pictures, data_range=1.0, size_average=False, win_size=7
-        )
+        alike = weighted_ms_ssim(_in_range(coded.picture), pictures, weights)
         distortion = distortion + objective.ms_ssim_weight * (1 - alike)
     if objective.charbonnier_weight:
         penalty = PEAK * ((error.square() + CHARBONNIER).sqrt() - CHARBONNIER**0.5)
