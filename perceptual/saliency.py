@@ -42,10 +42,7 @@ class Saliency:
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file or default_file()
-        try:
-            content = self.file.read_bytes()
-        except OSError as error:
-            raise SaliencyUnavailable(f"{self.file} cannot be read: {error.strerror}") from None
+        content = _content(self.file)
         self.digest = hashlib.sha256(content).hexdigest()
         self._session = _session(content, self.file)
         entry = self._session.get_inputs()[0]
@@ -89,6 +86,21 @@ def default_file() -> Path:
             f"name the ONNX file of one in {VARIABLE}"
         ) from None
     return file
+
+
+def digest_of(file: Path) -> str:
+    """What the digest of the network in a file would be, without loading it, and what runs it.
+
+    Raises SaliencyUnavailable if the file is not there.
+    """
+    return hashlib.sha256(_content(file)).hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SaliencyUnavailable(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _session(content: bytes, file: Path) -> Any:

@@ -35,6 +35,7 @@ from perceptual.codec.card import (
     read,
 )
 from perceptual.saliency import Saliency, SaliencyUnavailable, default_file
+from perceptual.saliency import digest_of as saliency_digest_of
 
 if TYPE_CHECKING:  # PyTorch takes seconds to load, and whoever codes by others needs none
     from perceptual.codec.model import LearnedCodec
@@ -79,13 +80,13 @@ class Closer:
         self._file = file
 
     def version(self) -> str:
-        (_, digest), saliency = self.told(), self._saliency()
-        guided = "" if saliency is None else f", saliency {saliency.digest[:12]}"
+        (_, digest), maps_by = self.told(), self._saliency_digest()
+        guided = f", saliency {maps_by[:12]}" if maps_by else ""
         return f"Closer codec 1, model {digest[:12]}{guided}"
 
     def unavailable(self) -> str:
         try:
-            self._saliency()
+            self._saliency_digest()
         except CodecUnavailable as error:
             return str(error)
         return ""
@@ -141,13 +142,26 @@ class Closer:
         except InvalidModel as error:
             raise CodecUnavailable(f"{error}; {self._mend}") from None
 
+    def _saliency_digest(self) -> str:
+        """Of the network for maps, which is not loaded for it; "" if the model takes none."""
+        file = self._saliency_file()
+        try:
+            return "" if file is None else _digest_of_maps(file, _changed(file))
+        except SaliencyUnavailable as error:
+            raise CodecUnavailable(str(error)) from None
+
     def _saliency(self) -> Saliency | None:
         """The network for maps, where the model takes any."""
-        card, _ = self.told()
-        if card.saliency_floor is None:
-            return None
+        file = self._saliency_file()
         try:
-            return _loaded_saliency(default_file())
+            return None if file is None else _loaded_saliency(file)
+        except SaliencyUnavailable as error:
+            raise CodecUnavailable(str(error)) from None
+
+    def _saliency_file(self) -> Path | None:
+        card, _ = self.told()
+        try:
+            return None if card.saliency_floor is None else default_file()
         except SaliencyUnavailable as error:
             raise CodecUnavailable(str(error)) from None
 
@@ -169,6 +183,15 @@ def _loaded(file: Path, changed: int) -> LearnedCodec:
     from perceptual.codec.model import LearnedCodec
 
     return LearnedCodec.load(file)
+
+
+@lru_cache(maxsize=2)
+def _digest_of_maps(file: Path, changed: int) -> str:
+    return saliency_digest_of(file)
+
+
+def _changed(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 @lru_cache(maxsize=2)

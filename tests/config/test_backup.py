@@ -150,6 +150,7 @@ def test_a_second_backup_takes_only_what_is_new_and_both_can_be_restored(campaig
         with empty_installation(tmp_path / f"blobs-{n}"):
             call_command("restore", place)
             assert Judgment.objects.count() == n
+    second.folder.rename(home / "2020-01-02T000000Z")
     call_command("backup", home, keep=1)
     assert not older.exists()
     call_command("backup", home, verify=True)

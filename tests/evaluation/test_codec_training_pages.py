@@ -212,7 +212,7 @@ def test_a_log_without_pictures_or_codec_is_shown(as_researcher, folder):
     said = text_of(shown)
     last = last_of_bundled()
     assert f"{last['step']:,} of {last['steps']:,}" in said
-    assert re.search(r"Bits for the same PSNR −\d\d\.\d % since step [\d,]+", said)
+    assert re.search(r"Bits for the same PSNR [+−]\d\d\.\d % since step [\d,]+", said)
     assert "There are none yet: some are written each time they are watched" in said
     assert "an earlier version of Closer trained it" in said
     assert shown.content.decode().count("<svg") == 3
