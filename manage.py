@@ -21,7 +21,8 @@ def main() -> None:
         reason = str(error).strip().splitlines()[0]
         sys.exit(
             f"The database does not answer ({reason}). "
-            "Start 'make demo' in another terminal, or set DATABASE_URL to a running PostgreSQL."
+            "Start 'make demo' in another terminal; where Closer has a PostgreSQL of its own, set "
+            "DATABASE_URL to it, with the other settings of that installation (docs/running.md)."
         )
     except BrokenPipeError:  # whoever read our output has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -82,16 +82,6 @@ def _unsafe_settings() -> Iterator[tuple[str, str, str]]:
             "ALLOWED_HOSTS has *: links could be made to lead to anybody's host.",
             "List the names that people use.",
         )
-    elif url.hostname not in settings.ALLOWED_HOSTS and not any(
-        each.startswith(".") and f".{url.hostname}".endswith(each)
-        for each in settings.ALLOWED_HOSTS
-    ):
-        yield (
-            "E006",
-            f"ALLOWED_HOSTS lacks {url.hostname}, the host of CLOSER_URL: every page would answer "
-            "400.",
-            "Add it, or leave ALLOWED_HOSTS unset.",
-        )
     cookies = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
     bare = [name for name in cookies if url.scheme == "https" and not getattr(settings, name)]
     if bare:

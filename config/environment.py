@@ -164,7 +164,7 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
     "Where it runs": (
         Variable(
             "CLOSER_URL", ADDRESS, None, "`https://localhost`",
-            "where people reach it; https makes cookies secure, redirects and sends HSTS",
+            "where people reach it; https makes cookies secure, redirects and sends HSTS (a year)",
             production="https, unless its host is this machine or one of a private network",
         ),
         Variable(
@@ -172,14 +172,15 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
             "`1`: serve a public name over http all the same; who is on the way reads passwords",
         ),
         Variable(
-            "ALLOWED_HOSTS", NAMES, None, "localhost and `CLOSER_URL`'s",
-            "names that it answers to",
-            production="the host of `CLOSER_URL` among them, and no `*`",
+            "ALLOWED_HOSTS", NAMES, [], "none",
+            "names that it answers to besides `localhost` and that of `CLOSER_URL`",
+            production="no `*`",
         ),
         Variable(
-            "CLOSER_PROXIES", NUMBER, 0, "`0`: the connection's address",
-            "how many proxies stand before the web server, each adding to `X-Forwarded-For`; "
-            "limits on how often one address begins go by it",
+            "CLOSER_PROXIES", NUMBER, None, "`1` with https, else `0`",
+            "how many proxies stand before the web server, each adding to `X-Forwarded-For`: "
+            "limits on how often one address signs in or begins go by what the last of them say; "
+            "`0`: by the connection's address",
         ),
         Variable(
             "CLOSER_ACCEL_REDIRECT", PLACE, "", "none: the web server sends them",
@@ -227,7 +228,7 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(
             "CELERY_BROKER_URL", BROKER, None, "the embedded server",
-            "`redis://host:6379/0`, Redis or Valkey",
+            "`redis://host:6379/0`, Redis or Valkey; required with `DATABASE_URL`",
             is_secret=True,
         ),
     ),
@@ -262,8 +263,8 @@ CHAPTERS: dict[str, tuple[Variable, ...]] = {
     "Work in the background": (
         Variable(
             "CLOSER_ENCODE_MEMORY_MB", NUMBER, 0, "`0`: three quarters of its memory",
-            "what all encodes of one machine may take together; a picture that needs more is "
-            "refused with the reason, one that has to wait waits",
+            "what all encodes of one machine (of one container) may take together; a picture that "
+            "needs more is refused with the reason, one that has to wait waits",
         ),
         Variable(
             "CLOSER_TRAIN_THREADS", NUMBER, 0, "`0`: half of the cores",

@@ -149,17 +149,23 @@ def test_the_document_lists_the_programs_as_they_are():
         assert f"\n{' '.join(command)}\n" in RUNNING
 
 
-def test_what_the_document_has_one_write_is_taken_by_every_program(tmp_path):
-    """Its lines for .env, run as they stand."""
-    lines = re.search(r"```sh\n(cat > \.env .*?chmod 600 \.env\n)", RUNNING, re.DOTALL)[1]
-    subprocess.run(["sh", "-ec", lines], cwd=tmp_path, check=True)  # noqa: S607
-    written = tmp_path / ".env"
+@pytest.mark.parametrize("name", [".env", "closer.env"])
+def test_what_the_document_has_one_write_is_taken_by_every_program(name, tmp_path):
+    """Its lines for settings, run as they stand."""
+    lines = re.search(rf"^\(umask 077; test -e {name} .*?^END$", RUNNING, re.DOTALL | re.MULTILINE)
+    written = tmp_path / name
+    subprocess.run(["sh", "-ec", lines[0]], cwd=tmp_path, check=True)  # noqa: S607
+    first = written.read_text()
+    subprocess.run(["sh", "-ec", lines[0]], cwd=tmp_path, check=True)  # noqa: S607
+    assert written.read_text() == first, "another password would shut out the database"
     assert written.stat().st_mode & 0o077 == 0
-    told = dict(line.split("=", 1) for line in written.read_text().splitlines())
-    required = {*GIVEN, "CLOSER_URL"}
-    assert required <= set(told)
-    database = f"postgres://closer:{told['POSTGRES_PASSWORD']}@postgres/closer"
-    here = {**told, "DATABASE_URL": database, "CLOSER_DATA": str(tmp_path)}
+    told = dict(line.split("=", 1) for line in first.splitlines())
+    if name == ".env":
+        assert {*GIVEN, "CLOSER_URL"} <= set(told)
+        told |= {
+            key: filled(value, **told) for key, value in SERVICES["web"]["environment"].items()
+        }
+    here = {**told, "CLOSER_DATA": str(tmp_path)}
     asked = processes.by_this_python(("python", "manage.py", "check", "--tag", "closer"))
     inherited = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     subprocess.run(asked, cwd=ROOT, env={**inherited, **here}, check=True, capture_output=True)
@@ -329,6 +335,7 @@ def test_the_proxy_sends_what_closer_lets_it_send_and_nothing_else(
         "CLOSER_HTTP_PORT": str(free_port()),
         "CLOSER_HTTPS_PORT": str(free_port()),
         "CLOSER_PROXY_HEALTH_PORT": str(free_port()),
+        "CLOSER_TLS": "",
     }
     assert set(SERVICES["proxy"]["environment"]) <= set(own)
     folders = {name: str(tmp_path) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
@@ -386,6 +393,22 @@ def _answers(url: str) -> bool:
         return httpx.get(url).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_the_proxy_takes_a_certificate_of_ones_own():
+    caddy = shutil.which("caddy")
+    if caddy is None:
+        pytest.skip("there is no caddy here")
+    own = {"CLOSER_URL": "https://lab.example", "CLOSER_TLS": "tls /tls/cert.pem /tls/key.pem"}
+    told = subprocess.run(
+        [caddy, "adapt", "--config", "Caddyfile", "--adapter", "caddyfile"],
+        cwd=ROOT,
+        env={**os.environ, **own},
+        check=True,
+        capture_output=True,
+    )
+    [named] = json.loads(told.stdout)["apps"]["tls"]["certificates"]["load_files"]
+    assert (named["certificate"], named["key"]) == ("/tls/cert.pem", "/tls/key.pem")
 
 
 @pytest.mark.stack
