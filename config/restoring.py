@@ -22,6 +22,8 @@ from config.backups import Backup, BackupFailed, Tell
 
 OURS = {"django_migrations", "annotation_judgment"}
 """Tables by which a database is known as Closer's."""
+OLDEST_SERVER = 17
+"""pg_restore sets a parameter that servers before it do not know, which ends its transaction."""
 FILLED_BY_ITSELF = {
     *("django_migrations", "django_content_type", "auth_permission", "django_session"),
     *("projects_project", "projects_signinfailures"),
@@ -75,10 +77,10 @@ def _refuse_unknown(backup: Backup) -> None:
             f"{strange[0]}): install that version."
         )
     server, wanted = connection.pg_version // 10000, backup.manifest["postgresql"]
-    if server < wanted:
+    if server < max(wanted, OLDEST_SERVER):
         raise BackupFailed(
-            f"It was made of PostgreSQL {wanted}, and the server here is {server}: use {wanted} or "
-            "later."
+            f"It was made of PostgreSQL {wanted}, and the server here is {server}: use "
+            f"{max(wanted, OLDEST_SERVER)} or later."
         )
     postgres.program("pg_restore")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, connections
 
 from annotation import exports, serving
 from annotation.models import Export, Judgment
@@ -308,6 +308,19 @@ def test_a_backup_of_a_newer_version_is_refused(campaign, tmp_path):
     path.write_text(json.dumps(manifest))
     with empty_installation(tmp_path / "blobs"), pytest.raises(CommandError, match="newer"):
         call_command("restore", tmp_path / "kept")
+
+
+def test_a_server_to_which_a_backup_cannot_be_restored_is_refused(campaign, tmp_path, monkeypatch):
+    backups.make(tmp_path / "kept")
+    with empty_installation(tmp_path / "blobs"):
+        monkeypatch.setattr(connections["default"], "pg_version", 160004)
+        with pytest.raises(CommandError, match="the server here is 16: use 18 or later"):
+            call_command("restore", tmp_path / "kept")
+        path = next((tmp_path / "kept").glob("*/manifest.json"))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"postgresql": 15}))
+        with pytest.raises(CommandError, match=r"of PostgreSQL 15, and .* is 16: use 17"):
+            call_command("restore", tmp_path / "kept")
+        monkeypatch.undo()
 
 
 def test_a_folder_with_other_things_and_the_storage_itself_are_no_place_for_backups(tmp_path):

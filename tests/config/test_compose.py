@@ -56,6 +56,23 @@ def test_it_follows_the_compose_specification():
         PyCompose.from_json(json.dumps(told))
 
 
+def test_docker_itself_reads_it():
+    asked = ["docker", "compose", "--file", ROOT / "docker-compose.yml"]
+    if not shutil.which("docker") or subprocess.run([*asked, "version"], check=False).returncode:
+        pytest.skip("there is no docker with its compose plugin here")
+    given = {**GIVEN, "CLOSER_URL": "https://closer.example.org", "CLOSER_TLS": "tls a b"}
+    told = subprocess.run(
+        [*asked, "config", "--format", "json"],
+        env={**os.environ, **given},
+        check=True,
+        capture_output=True,
+    )
+    read = json.loads(told.stdout)["services"]
+    assert set(read) == set(SERVICES)
+    assert read["encoder"]["environment"]["SECRET_KEY"] == GIVEN["SECRET_KEY"]
+    assert read["proxy"]["environment"]["CLOSER_TLS"] == "tls a b"
+
+
 def test_it_starts_the_programs_that_everything_else_starts():
     assert set(processes.PROCESSES) == OURS
     for name, command in processes.PROCESSES.items():
