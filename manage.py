@@ -4,12 +4,14 @@
 import os
 import sys
 
+NOT_MIGRATED = ("42P01", "42703")  # PostgreSQL: undefined table, undefined column
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import OperationalError, ProgrammingError
 
     try:
         execute_from_command_line(sys.argv)
@@ -23,6 +25,14 @@ def main() -> None:
             f"The database does not answer ({reason}). "
             "Start 'make demo' in another terminal; where Closer has a PostgreSQL of its own, set "
             "DATABASE_URL to it, with the other settings of that installation (docs/running.md)."
+        )
+    except ProgrammingError as error:
+        if getattr(error.__cause__, "sqlstate", None) not in NOT_MIGRATED:
+            raise
+        reason = str(error).strip().splitlines()[0]
+        sys.exit(
+            f"The database is not that of this version ({reason}): "
+            "'manage.py migrate' first, or restore a backup."
         )
     except BrokenPipeError:  # whoever read our output has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

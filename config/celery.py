@@ -6,7 +6,6 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -22,14 +21,9 @@ class Loader(AppLoader):
             sys.exit(str(error))
 
     def on_worker_init(self) -> None:
-        """Of workers and of the scheduler, whose schedule is the first that a new folder holds."""
         from config.checks import refuse_unsafe
 
         refuse_unsafe()
-        try:
-            settings.CLOSER_DATA.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            sys.exit(f"CLOSER_DATA: {settings.CLOSER_DATA} cannot be made ({error.strerror}).")
 
 
 app = Celery("closer", loader="config.celery:Loader")

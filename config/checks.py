@@ -7,6 +7,7 @@ and workers, which Django leaves unchecked.
 
 import ipaddress
 import sys
+import tempfile
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -36,16 +37,27 @@ def settings_are_safe(**_: object) -> list[CheckMessage]:
 
 
 def refuse_unsafe(**_: object) -> None:
-    """End this process, with a line for each setting that is unsafe or cannot be read, if there are
-    any."""
+    """End this process, with a line for each setting that is unsafe or of no use, if there are
+    any; else its folder is there."""
     try:
         django.setup()
-        lines = [f"{each.msg} {each.hint}" for each in run_checks(tags=[TAG])]
+        lines = [f"{each.msg} {each.hint}" for each in run_checks(tags=[TAG])] or _lack_of_folder()
     except ImproperlyConfigured as error:
         lines = [str(error)]
     if lines:
         sys.stderr.write("\n".join(["Closer does not start with these settings:", *lines, ""]))
         sys.exit(CANNOT_START)
+
+
+def _lack_of_folder() -> list[str]:
+    folder = settings.CLOSER_DATA
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        told = f"{folder} cannot be written ({error.strerror})"
+        return [f"CLOSER_DATA: {told}. Make it, as a folder of the user who runs this."]
+    return []
 
 
 def _unsafe_settings() -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""A pytest plugin: the servers that the tests run on.
+"""A pytest plugin: the servers that the tests run on, and where they and all tests write.
 
 They are the ones that the environment names (DATABASE_URL, CELERY_BROKER_URL), else an embedded
 PostgreSQL and Valkey that live as long as the test run. It is loaded before Django's settings are
@@ -13,8 +13,13 @@ from pathlib import Path
 from config.stack.supervisor import Supervisor
 
 IS_MAIN_PROCESS = "PYTEST_XDIST_WORKER" not in os.environ
+IN_MEMORY, ENOUGH = Path("/dev/shm"), 4 * 2**30  # noqa: S108
 
 if IS_MAIN_PROCESS:
+    # Databases and blobs are flushed to disk at every step, and those of tests need not outlive them.
+    may_write = "TMPDIR" not in os.environ and os.access(IN_MEMORY, os.W_OK)
+    if may_write and shutil.disk_usage(IN_MEMORY).free >= ENOUGH:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
     os.environ["CLOSER_DATA"] = tempfile.mkdtemp(prefix="closer-tests-")
     os.environ["CLOSER_URL"] = "http://localhost"
     os.environ.setdefault("LOG_LEVEL", "WARNING")

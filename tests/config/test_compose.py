@@ -127,7 +127,8 @@ def test_images_are_pinned_and_run_as_nobody_special():
 
 def test_no_secret_is_built_into_an_image_or_kept_in_the_repository():
     for name in (".dockerignore", ".gitignore"):
-        assert ".env" in (ROOT / name).read_text().splitlines()
+        told = {line.strip("/") for line in (ROOT / name).read_text().splitlines()}
+        assert {".env", "closer.env", "tls"} <= told  # where docs/running.md has keys written
     assert not re.search(r"^(ARG|ENV) .*(KEY|PASSWORD|TOKEN)", DOCKERFILE, re.MULTILINE)
 
 
@@ -197,10 +198,11 @@ class Installation:
     but for where servers and files are."""
 
     folder: Path
-    supervisor: Supervisor
+    supervisor: Supervisor | None
     services: dict[str, Service]
     bind: str
     url: str
+    database: str = DATABASE
 
     def environment(self, name: str) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if k not in VARIABLES}
@@ -236,7 +238,7 @@ def environment_of(name: str, made: Installation) -> dict[str, str]:
     }
     here = settings.DATABASES["default"]
     return told | {
-        "DATABASE_URL": f"postgres://{here['USER']}@/{DATABASE}?host={here['HOST']}",
+        "DATABASE_URL": f"postgres://{here['USER']}@/{made.database}?host={here['HOST']}",
         "CELERY_BROKER_URL": f"{settings.CELERY_BROKER_URL}?virtual_host=1",
         "CLOSER_DATA": str(made.folder),
         "CLOSER_BIND": made.bind,
@@ -253,10 +255,14 @@ def sql(statement: str) -> None:
         connection.execute(statement)
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory):
+def no_servers_named() -> None:
     if "DATABASE_URL" in os.environ or "CELERY_BROKER_URL" in os.environ:
         pytest.skip("it makes a database of its own beside the embedded one")
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    no_servers_named()
     folder = tmp_path_factory.mktemp("installation")
     supervisor = Supervisor(logs=folder / "logs", process_list=folder / "processes.json")
     bind, url = f"127.0.0.1:{free_port()}", f"http://localhost:{free_port()}"
@@ -284,6 +290,20 @@ def installation(tmp_path_factory):
 
 
 pytestmark = pytest.mark.xdist_group("compose")
+
+
+def test_a_database_that_was_never_migrated_is_told_in_a_line(tmp_path, django_db_setup):
+    no_servers_named()
+    made = Installation(tmp_path, None, {}, "127.0.0.1:0", "http://localhost", "closer_empty")
+    sql(f"DROP DATABASE IF EXISTS {made.database} WITH (FORCE)")
+    sql(f"CREATE DATABASE {made.database}")
+    try:
+        result = made.run("python", "manage.py", "verify_storage", "--quick", check=False)
+    finally:
+        sql(f"DROP DATABASE {made.database} WITH (FORCE)")
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert "'manage.py migrate' first, or restore a backup" in line
 
 
 @pytest.mark.stack

@@ -192,11 +192,12 @@ def test_the_scheduler_begins_in_a_folder_that_is_not_there_yet(tmp_path):
         process.wait()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["web", "scheduler", "migrate"])
+def test_a_folder_that_cannot_be_made_is_named(name, tmp_path):
     (tmp_path / "file").touch()
-    result = start(*PROGRAMS["scheduler"], CLOSER_DATA=str(tmp_path / "file" / "data"), **SAFE)
-    assert result.returncode == 1
-    assert f"CLOSER_DATA: {tmp_path / 'file' / 'data'} cannot be made" in result.stderr
+    result = start(*PROGRAMS[name], CLOSER_DATA=str(tmp_path / "file" / "data"), **SAFE)
+    assert result.returncode == 3
+    assert f"CLOSER_DATA: {tmp_path / 'file' / 'data'} cannot be written" in result.stderr
     assert "Traceback" not in result.stderr
 
 

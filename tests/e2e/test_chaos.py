@@ -38,7 +38,7 @@ from tests.e2e.conftest import Stack, wait_for
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 IS_LONG = bool(os.environ.get("CLOSER_LONG"))
-ANNOTATORS = 60 if IS_LONG else 20
+ANNOTATORS = 60 if IS_LONG else 12
 ROUNDS = 6 if IS_LONG else 1
 MORE = ANNOTATORS // 2  # judgments that come after a fault before the next
 

@@ -1,4 +1,4 @@
-"""The rules of serving hold while two hundred annotators judge at once and eight web processes are
+"""The rules of serving hold while a hundred annotators judge at once and four web processes are
 killed and started again under them.
 
 Annotators answer by chance and fetch no picture. CLOSER_LONG=1 takes a thousand, and more kills.
@@ -28,10 +28,10 @@ from tests.e2e.conftest import wait_for
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 IS_LONG = bool(os.environ.get("CLOSER_LONG"))
-ANNOTATORS = 1000 if IS_LONG else 200  # a fifth of them in the study that has a budget
+ANNOTATORS = 1000 if IS_LONG else 100  # a fifth of them in the study that has a budget
 ROUNDS_OF_KILLS = 12 if IS_LONG else 1
-AT_ONCE = 64  # as many as the web processes have threads
-WEB_WORKERS = 8
+WEB_WORKERS = 8 if IS_LONG else 4
+AT_ONCE = 8 * WEB_WORKERS  # as many as they have threads
 SHARE = 0.25  # of gold tasks, and of repeats
 TASKS = 3 * 3 * 2  # pictures, pairs of codecs, rates
 # Places run out before the annotators do, and in the other study the budget.

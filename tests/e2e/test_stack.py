@@ -40,9 +40,9 @@ def running(prepared):
 
 
 def test_ctrl_c_stops_everything_and_a_second_start_goes_on_with_the_same_data(
-    data_folder, photographs
+    data_folder, photographs, prepared
 ):
-    stack = Stack(data_folder).start()
+    stack = Stack(data_folder, prepared=prepared).start()
     stack.manage("import_images", str(photographs), "--collection", "mine")
     assert stack.stop() == 0
     assert processes_over(data_folder) == []
@@ -58,8 +58,8 @@ def test_ctrl_c_stops_everything_and_a_second_start_goes_on_with_the_same_data(
     assert fresh.stop() == 0
 
 
-def test_what_a_killed_supervisor_left_running_is_ended_at_the_next_start(data_folder):
-    stack = Stack(data_folder).start()
+def test_what_a_killed_supervisor_left_running_is_ended_at_the_next_start(data_folder, prepared):
+    stack = Stack(data_folder, prepared=prepared).start()
     os.kill(stack.process.pid, signal.SIGKILL)
     stack.process.wait()
     orphan = stack.pid("postgres")
