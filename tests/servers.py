@@ -16,7 +16,7 @@ IS_MAIN_PROCESS = "PYTEST_XDIST_WORKER" not in os.environ
 IN_MEMORY, ENOUGH = Path("/dev/shm"), 4 * 2**30  # noqa: S108
 
 if IS_MAIN_PROCESS:
-    # Databases and blobs are flushed to disk at every step, and those of tests need not outlive them.
+    # Databases and blobs are flushed to disk at every step, and those of tests need not last.
     may_write = "TMPDIR" not in os.environ and os.access(IN_MEMORY, os.W_OK)
     if may_write and shutil.disk_usage(IN_MEMORY).free >= ENOUGH:
         os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
