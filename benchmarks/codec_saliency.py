@@ -6,9 +6,10 @@
 Salient is here what people outlined as objects in photographs with COCO's labels, so that the
 network that makes the codec's maps does not say itself what is right. Each photograph is coded at
 the lambdas of PRICES with its map and, by the same model or that of --against, without one. Errors
-are of decoded files, and are compared at the rate of the files with maps, between the lambdas along
-log rate; shares of bits are of the latents' likelihood. Printed are means over photographs and
-lambdas, with 95 % intervals by 2,000 bootstraps of the photographs (seed 0).
+are of decoded files, squared and as METRIC tells them of each place, and are compared at the rate
+of the files with maps, between the lambdas along log rate; shares of bits are of the latents'
+likelihood. Printed are means over photographs and lambdas, with 95 % intervals by 2,000 bootstraps
+of the photographs (seed 0).
 """
 
 from __future__ import annotations
@@ -30,9 +31,19 @@ from perceptual.codec.card import BUNDLED_FILE
 from perceptual.codec.exact import rate_of, shares_of
 from perceptual.codec.model import LearnedCodec, Pixels
 from perceptual.codec.network import HYPER_STRIDE, LATENT_STRIDE
+from perceptual.lpips import LpipsComp
+from perceptual.metric import Metric
 from perceptual.saliency import Saliency
 
 PRICES = (0.002, 0.005, 0.0125, 0.03, 0.075)
+METRIC = "closer-lpips-comp"
+TOLD = (
+    "squared error inside, dB",
+    "squared error outside, dB",
+    f"{METRIC} inside, dB",
+    f"{METRIC} outside, dB",
+    "share of bits inside, points",
+)
 LEAST_SHARE, MOST_SHARE = 0.03, 0.7
 """Of a photograph's pixels that are objects: else there is no inside, or no outside."""
 BOOTSTRAPS = 2000
@@ -53,24 +64,38 @@ def photographs(images: Path, annotations: Path) -> list[tuple[Pixels, NDArray[n
 
 
 def coded(
-    codec: LearnedCodec, pixels: Pixels, inside: NDArray[np.bool_], saliency: Saliency | None
+    codec: LearnedCodec,
+    metric: LpipsComp,
+    pixels: Pixels,
+    inside: NDArray[np.bool_],
+    saliency: Saliency | None,
 ) -> NDArray[np.float64]:
-    """(len(PRICES), 4): of files, log2 of bits per pixel, log10 of the squared error inside and
-    outside, and the share of bits inside."""
+    """(len(PRICES), 1 + len(TOLD)): of files, log2 of bits per pixel, log10 of each error, and the
+    share of bits inside."""
     told = None if saliency is None else saliency.map(pixels)
     rows = []
     for price in PRICES:
         data = codec.encode(pixels, price, told)
-        error = np.square(codec.decode(data) / 255 - pixels / 255).mean(2)
+        shown = codec.decode(data)
+        squared = np.square(shown / 255 - pixels / 255).mean(2)
+        with torch.no_grad():
+            seen = metric.distance_map(_batch(pixels), _batch(shown))[0].numpy()
         rows.append(
             (
                 math.log2(8 * len(data) / inside.size),
-                math.log10(error[inside].mean()),
-                math.log10(error[~inside].mean()),
+                *(
+                    math.log10(error[place].mean())
+                    for error in (squared, seen)
+                    for place in (inside, ~inside)
+                ),
                 share_inside(codec, pixels, inside, price, told),
             )
         )
     return np.array(rows)
+
+
+def _batch(pixels: Pixels) -> torch.Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
 
 
 @torch.no_grad()
@@ -84,8 +109,7 @@ def share_inside(
     """Of the bits of the latents by their likelihood."""
     height, width = inside.shape
     whole = [0, -width % HYPER_STRIDE, 0, -height % HYPER_STRIDE]
-    picture = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    picture = functional.pad(picture, whole, mode="replicate")
+    picture = functional.pad(_batch(pixels), whole, mode="replicate")
     importance = None if told is None else codec.importance(told, inside.shape)
     rate = shares_of(rate_of(price))
     found = codec.network(picture, rate, importance, is_rounded=True)
@@ -96,13 +120,13 @@ def share_inside(
 
 
 def changes(plain: NDArray[np.float64], guided: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3,) for a photograph: decibels of the error inside and outside at equal rate, and percentage
-    points of the bits inside, each with maps less without; nan where the rates do not meet."""
+    """(len(TOLD),) for a photograph, each with maps less without; nan where the rates do not
+    meet."""
     rate = guided[:, 0]
     meets = (rate >= plain[0, 0]) & (rate <= plain[-1, 0])
-    before = np.stack([np.interp(rate, plain[:, 0], plain[:, k]) for k in (1, 2, 3)], 1)
-    difference = (guided[:, 1:] - before) * (10, 10, 100)
-    return difference[meets].mean(0) if meets.any() else np.full(3, np.nan)
+    before = np.stack([np.interp(rate, plain[:, 0], each) for each in plain[:, 1:].T], 1)
+    difference = (guided[:, 1:] - before) * (10, 10, 10, 10, 100)
+    return difference[meets].mean(0) if meets.any() else np.full(len(TOLD), np.nan)
 
 
 def main() -> None:
@@ -115,22 +139,22 @@ def main() -> None:
     codec = LearnedCodec.load(options.model)
     other = codec if options.against is None else LearnedCodec.load(options.against)
     saliency = Saliency()
+    metric = Metric.load(METRIC)
+    assert isinstance(metric, LpipsComp)
     rows = []
     chosen = photographs(options.images, options.annotations)
     for number, (pixels, inside) in enumerate(chosen, 1):
-        rows.append(
-            changes(coded(other, pixels, inside, None), coded(codec, pixels, inside, saliency))
-        )
+        plain = coded(other, metric, pixels, inside, None)
+        rows.append(changes(plain, coded(codec, metric, pixels, inside, saliency)))
         print(f"{number} of {len(chosen)}", file=sys.stderr, flush=True)
     found = np.array(rows)
     found = found[~np.isnan(found).any(1)]
     chance = np.random.default_rng(0)
     drawn = chance.integers(len(found), size=(BOOTSTRAPS, len(found)))
     low, high = np.percentile(found[drawn].mean(1), (2.5, 97.5), axis=0)
-    names = "error inside, dB", "error outside, dB", "share of bits inside, points"
     result = {
         name: {"mean": round(float(mean), 3), "interval": [round(float(a), 3), round(float(b), 3)]}
-        for name, mean, a, b in zip(names, found.mean(0), low, high, strict=True)
+        for name, mean, a, b in zip(TOLD, found.mean(0), low, high, strict=True)
     }
     print(json.dumps({"photographs": len(found), "model": codec.digest[:12], **result}, indent=2))
 
