@@ -27,7 +27,7 @@ from annotation.datasets.contents import FILE_NAMES
 from annotation.models import Campaign, Export
 from annotation.populations import PEOPLE
 from codecs_registry import clock
-from codecs_registry.leases import Work, lease_kept, worker_name
+from codecs_registry.leases import DATABASE_GONE, Work, lease_kept, worker_name
 
 MAX_ATTEMPTS = 5
 SECONDS_BETWEEN = 1.0  # of two notes of how far it is
@@ -145,7 +145,8 @@ def is_owed(*, now: datetime) -> bool:
 def make_next() -> Export | None:
     """Make what is next. None: nothing is owed. Any number of workers may call it at once.
 
-    Expected failures are recorded with the export, not raised.
+    Expected failures are recorded with the export, not raised. Where the database went away, one
+    of DATABASE_GONE is, and the export waits.
     """
     export = claim_next(worker=worker_name(), now=clock.now())
     if export is None:
@@ -160,6 +161,9 @@ def make_next() -> Export | None:
         except ArchiveInUse:  # by a worker that was taken for dead: it is waited for
             WORK.give_back(held)
             return None
+        except DATABASE_GONE:
+            WORK.let_go(held)
+            raise
         except DataChanged as error:
             _fail(export, f"{error} Try again.")
         except OSError as error:  # the disk is full, say

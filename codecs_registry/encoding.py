@@ -23,7 +23,7 @@ from django.dispatch import Signal
 from codecs_registry import blobs, clock, lossless, memory
 from codecs_registry.codecs import all_codecs, get_codec
 from codecs_registry.codecs.base import Codec, CodecError, CodecUnavailable, Pixels
-from codecs_registry.leases import Work, lease_kept, worker_name
+from codecs_registry.leases import DATABASE_GONE, Work, lease_kept, worker_name
 from codecs_registry.models import Encode, Reconstruction, SourceImage
 from codecs_registry.pictures import read_png
 from codecs_registry.rate_matched import Encoded, Files, encode_to_rates
@@ -145,8 +145,8 @@ def make_next() -> int | None:
     """Make all reconstructions that are owed of one source image by one codec.
 
     Returns how many were made; None if nothing is owed. Any number of workers may call it at once.
-    Raises MemoryIsShort if there is something to be made, but not now, and blobs.StorageFailed if
-    it could not be stored: it waits again.
+    Raises MemoryIsShort if there is something to be made, but not now, and blobs.StorageFailed or
+    one of DATABASE_GONE if it could not be stored or noted: it waits again.
     """
     worker = worker_name()
     claimed = claim_next(worker=worker, now=clock.now())
@@ -162,6 +162,9 @@ def make_next() -> int | None:
             WORK.fail(held, str(error), now=clock.now())
         except blobs.StorageFailed:
             WORK.give_back(held)
+            raise
+        except DATABASE_GONE:
+            WORK.let_go(held)
             raise
         except Exception as error:
             WORK.fail(held, f"{type(error).__name__}: {error}", now=clock.now())

@@ -20,12 +20,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Model, Q, QuerySet
 
 from codecs_registry import clock
 
 LEASE = timedelta(seconds=30)
+DATABASE_GONE = (OperationalError, InterfaceError)
+"""What work raises whose database went away beneath it: no fault of the work's, so it waits."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,16 @@ class Work:
         return rows.update(
             state=self.waiting, worker="", lease_ends=None, attempts=F("attempts") - 1
         )
+
+    def let_go(self, rows: QuerySet) -> None:
+        """Give back rows whose work met one of DATABASE_GONE. Where the database is away still,
+        their lease ends."""
+        for _ in range(2):  # the second time over a connection that is new
+            try:
+                self.give_back(rows)
+                return
+            except DATABASE_GONE:
+                connection.close()
 
     def fail(self, rows: QuerySet, reason: str, *, now: datetime, **more: object) -> int:
         return rows.update(state=self.failed, error=reason, finished_at=now, **more)

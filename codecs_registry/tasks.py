@@ -6,6 +6,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 
 from codecs_registry import blobs, clock, encoding
+from codecs_registry.leases import DATABASE_GONE
 
 RETRY_SECONDS = 3  # until memory that other encodes hold may be free, or the disk has room
 
@@ -23,7 +24,7 @@ def encode_owed() -> None:
         encoding.make_next()
     except encoding.MemoryIsShort:
         encode_owed.apply_async(countdown=RETRY_SECONDS)
-    except blobs.StorageFailed as error:
+    except (blobs.StorageFailed, *DATABASE_GONE) as error:
         logger.warning("What was made cannot be stored, and is made again later: %s", error)
         encode_owed.apply_async(countdown=RETRY_SECONDS)
 

@@ -27,7 +27,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from codecs_registry import blobs
-from codecs_registry.leases import lease_kept
+from codecs_registry.leases import DATABASE_GONE, lease_kept
 from evaluation import training_runs
 from evaluation.distances import DistanceStore, distance_store, distances
 from evaluation.metric_models import MetricVersion, RetrainingRule, TrainingRun
@@ -133,12 +133,12 @@ def perform(
     is_to_stop: Callable[[], bool] = lambda: False,
 ) -> MetricVersion:
     """Train what a claimed run asks for and make a version of it. The run is over then, whatever
-    came of it, unless it was stopped: then it waits.
+    came of it, unless it was stopped or the database went away: then it waits.
 
     is_to_stop : asked now and then.
 
-    Raises what CANNOT lists, with the run failed for that reason; Stopped; and
-    training_runs.LeaseLost.
+    Raises what CANNOT lists, with the run failed for that reason; Stopped; what DATABASE_GONE
+    lists; and training_runs.LeaseLost.
     """
     folder = training_runs.folder_of(run)
     try:
@@ -148,6 +148,9 @@ def perform(
         training_runs.give_back(run)
         raise
     except training_runs.LeaseLost:
+        raise
+    except DATABASE_GONE:
+        training_runs.WORK.let_go(training_runs.held(run))
         raise
     except CANNOT as error:
         training_runs.fail(run, str(error))

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -305,6 +305,23 @@ def test_a_restarted_worker_need_not_wait_for_the_dead_ones_lease():
 
 
 # --- failures -------------------------------------------------------------------------------------
+
+
+def test_what_the_database_was_away_for_waits_and_is_made(monkeypatch):
+    export = ask(judged())
+
+    def away(*args):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archives.tar, "padding", away)
+        with pytest.raises(OperationalError):
+            exports.make_next()
+    export.refresh_from_db()
+    assert (export.state, export.error) == (State.WAITING, "")
+    exports.make_next()
+    export.refresh_from_db()
+    assert export.state == State.READY
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.storage import storages
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from codecs_registry import blobs, clock, encoding, memory, tasks
 from codecs_registry.codecs import all_codecs, get_codec
@@ -389,6 +389,24 @@ def test_a_failure_that_comes_after_the_lease_went_to_another_worker_is_dropped(
     assert encoding.make_next() == 0
     asked.refresh_from_db()
     assert (asked.state, asked.worker, asked.error) == (State.ENCODING, "other", "")
+
+
+@pytest.mark.parametrize("gone", [OperationalError, InterfaceError])
+def test_what_the_database_was_away_for_waits_and_is_made_anew(gone, monkeypatch):
+    [asked] = request(factories.source_image(), "webp")
+
+    def away():
+        raise gone("terminating connection due to unexpected postmaster exit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "get_codec", lambda name: InterruptedCodec(away))
+        again = []
+        patch.setattr(tasks.encode_owed, "apply_async", lambda **how: again.append(how))
+        tasks.encode_owed()
+    assert again == [{"countdown": tasks.RETRY_SECONDS}]
+    asked.refresh_from_db()
+    assert (asked.state, asked.worker, asked.error, asked.attempts) == (State.WAITING, "", "", 0)
+    assert encoding.make_next() == 1
 
 
 def test_what_kills_its_worker_again_and_again_is_given_up_with_a_reason(finished):

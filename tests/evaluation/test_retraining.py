@@ -6,7 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from codecs_registry import blobs, clock
 from codecs_registry.leases import LEASE
@@ -247,6 +247,24 @@ def test_a_training_leaves_no_folder_and_keeps_what_the_backbone_saw():
     version = train_one()
     assert not training_runs.folder_of(version.run).exists()
     assert training_runs.components_file().exists()
+
+
+def test_what_the_database_was_away_for_waits_and_is_trained(monkeypatch):
+    judged_study()
+    run = request(quick(), population=PEOPLE)
+
+    def away(*_):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retraining, "_store", away)
+        with pytest.raises(OperationalError):
+            perform(claimed())
+    run.refresh_from_db()
+    assert (run.state, run.error) == (State.QUEUED, "")
+    perform(claimed())
+    run.refresh_from_db()
+    assert run.state == State.FINISHED
 
 
 def test_what_cannot_be_trained_fails_with_its_reason():
