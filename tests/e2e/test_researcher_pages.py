@@ -4,6 +4,7 @@ With CLOSER_SCREENSHOTS=FOLDER the demo is that of `make demo`, on its own photo
 page is kept as a picture: docs/pages.md shows them.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.e2e.conftest import Stack, own_folder, wait_for
 from tests.e2e.test_annotator_pages import violations
@@ -245,8 +247,13 @@ def test_the_look_is_chosen_without_scripts_and_stays(demo, browser):
     context = browser.new_context(java_script_enabled=False, color_scheme="light")
     page = context.new_page()
 
+    def picture() -> bytes | None:
+        """None where Chromium has no frame yet of the page that it was just led to."""
+        with contextlib.suppress(PlaywrightError):
+            return page.screenshot()
+
     def is_dark() -> bool:
-        shown = Image.open(io.BytesIO(page.screenshot())).convert("L")
+        shown = Image.open(io.BytesIO(wait_for(picture, seconds=20))).convert("L")
         return np.median(np.asarray(shown)) < 64
 
     page.goto(f"{demo.url}/sign-in?next=/codecs")
