@@ -37,13 +37,14 @@ from perceptual.saliency import Saliency
 
 PRICES = (0.002, 0.005, 0.0125, 0.03, 0.075)
 METRIC = "closer-lpips-comp"
-TOLD = (
-    "squared error inside, dB",
-    "squared error outside, dB",
-    f"{METRIC} inside, dB",
-    f"{METRIC} outside, dB",
-    "share of bits inside, points",
-)
+TOLD = {
+    "squared error inside, dB": 10,
+    "squared error outside, dB": 10,
+    f"{METRIC} inside, dB": 10,
+    f"{METRIC} outside, dB": 10,
+    "share of bits inside, points": 100,
+}
+"""What is told of files, and by what it is multiplied for its unit."""
 LEAST_SHARE, MOST_SHARE = 0.03, 0.7
 """Of a photograph's pixels that are objects: else there is no inside, or no outside."""
 BOOTSTRAPS = 2000
@@ -125,7 +126,7 @@ def changes(plain: NDArray[np.float64], guided: NDArray[np.float64]) -> NDArray[
     rate = guided[:, 0]
     meets = (rate >= plain[0, 0]) & (rate <= plain[-1, 0])
     before = np.stack([np.interp(rate, plain[:, 0], each) for each in plain[:, 1:].T], 1)
-    difference = (guided[:, 1:] - before) * (10, 10, 10, 10, 100)
+    difference = (guided[:, 1:] - before) * [*TOLD.values()]
     return difference[meets].mean(0) if meets.any() else np.full(len(TOLD), np.nan)
 
 

@@ -75,10 +75,13 @@ class OthersLoad:
         self._own, self._all = core_seconds(), _busy_seconds()
 
     def cores(self) -> float:
-        """Others: all processes but this one and those that it started and that have ended."""
+        """Others: all processes but this one and those that it started and that have ended.
+
+        At most as many as there are: the kernel counts by ticks, which are coarse for a moment.
+        """
         passed = time.perf_counter() - self._started
         others = (_busy_seconds() - self._all) - (core_seconds() - self._own)
-        return max(0.0, others / passed)
+        return min(max(0.0, others / passed), float(psutil.cpu_count() or 1))
 
 
 def core_seconds() -> float:

@@ -76,11 +76,12 @@ def _refuse_unknown(backup: Backup) -> None:
             f"It was made by Closer {version}, which is newer than this one (it has the migration "
             f"{strange[0]}): install that version."
         )
-    server, wanted = connection.pg_version // 10000, backup.manifest["postgresql"]
-    if server < max(wanted, OLDEST_SERVER):
+    server, former = connection.pg_version // 10000, backup.manifest["postgresql"]
+    wanted = max(former, OLDEST_SERVER)
+    if server < wanted:
         raise BackupFailed(
-            f"It was made of PostgreSQL {wanted}, and the server here is {server}: use "
-            f"{max(wanted, OLDEST_SERVER)} or later."
+            f"It was made of PostgreSQL {former}, and the server here is {server}: use {wanted} or "
+            "later."
         )
     postgres.program("pg_restore")
 

@@ -197,7 +197,7 @@ def test_codecs_are_measured_and_kept_though_one_fails(folder, one_that_fails):
     assert kept.pictures_sha256 == document["pictures"]["sha256"]
     assert kept.machine == document["machine"]
     assert kept.software["numpy"] == np.__version__
-    assert 0 <= kept.busy_elsewhere <= 2 * os.cpu_count()  # told by ticks, of moments
+    assert 0 <= kept.busy_elsewhere <= os.cpu_count() + 0.5
     # The file at the middle of a smooth picture: WebP's own, made here.
     webp, setting = get_codec("webp"), kept.setting
     sizes = [len(webp.encode(factories.pixels(96, 64, seed=seed), setting)) for seed in (1, 2)]

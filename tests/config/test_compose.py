@@ -1,5 +1,6 @@
 """docker-compose.yml: what it says, and that what it starts works, started here without Docker."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -255,52 +257,52 @@ def sql(statement: str) -> None:
         connection.execute(statement)
 
 
-def no_servers_named() -> None:
+@contextlib.contextmanager
+def own_database(name: str) -> Iterator[None]:
+    """An empty one beside that of the tests, on their server."""
     if "DATABASE_URL" in os.environ or "CELERY_BROKER_URL" in os.environ:
         pytest.skip("it makes a database of its own beside the embedded one")
+    sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    sql(f"CREATE DATABASE {name}")
+    try:
+        yield
+    finally:
+        sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    no_servers_named()
     folder = tmp_path_factory.mktemp("installation")
     supervisor = Supervisor(logs=folder / "logs", process_list=folder / "processes.json")
     bind, url = f"127.0.0.1:{free_port()}", f"http://localhost:{free_port()}"
     made = Installation(folder, supervisor, {}, bind, url)
     queues = redis.Redis.from_url(settings.CELERY_BROKER_URL.replace("redis+socket", "unix"), db=1)
-    queues.flushdb()
-    sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-    sql(f"CREATE DATABASE {DATABASE}")
-    try:
-        made.run(*processes.MIGRATE)
-        for name in sorted(OURS - {"migrate"}):
-            made.services[name] = Service(
-                name,
-                processes.by_this_python(processes.PROCESSES[name]),
-                is_ready=lambda: True,
-                run_as={"env": made.environment(name), "cwd": ROOT},
-            )
-        supervisor.start(*made.services.values())
-        wait_for(lambda: made.check("web").returncode == 0, seconds=60)
-        yield made
-    finally:
-        supervisor.stop()
+    with own_database(DATABASE):
         queues.flushdb()
-        sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        try:
+            made.run(*processes.MIGRATE)
+            for name in sorted(OURS - {"migrate"}):
+                made.services[name] = Service(
+                    name,
+                    processes.by_this_python(processes.PROCESSES[name]),
+                    is_ready=lambda: True,
+                    run_as={"env": made.environment(name), "cwd": ROOT},
+                )
+            supervisor.start(*made.services.values())
+            wait_for(lambda: made.check("web").returncode == 0, seconds=60)
+            yield made
+        finally:
+            supervisor.stop()
+            queues.flushdb()
 
 
 pytestmark = pytest.mark.xdist_group("compose")
 
 
 def test_a_database_that_was_never_migrated_is_told_in_a_line(tmp_path, django_db_setup):
-    no_servers_named()
     made = Installation(tmp_path, None, {}, "127.0.0.1:0", "http://localhost", "closer_empty")
-    sql(f"DROP DATABASE IF EXISTS {made.database} WITH (FORCE)")
-    sql(f"CREATE DATABASE {made.database}")
-    try:
+    with own_database(made.database):
         result = made.run("python", "manage.py", "verify_storage", "--quick", check=False)
-    finally:
-        sql(f"DROP DATABASE {made.database} WITH (FORCE)")
     assert result.returncode == 1
     [line] = result.stderr.splitlines()
     assert "'manage.py migrate' first, or restore a backup" in line
